@@ -95,6 +95,7 @@ locals {
     "facts.due"                     = "COLLECTION_GROUP ASCENDING"
     "layer_scans.position"          = "COLLECTION ASCENDING"
     "vulnerability_data.position"   = "COLLECTION ASCENDING"
+    "trust.position"                = "COLLECTION ASCENDING"
   }
 
   # All other fields of these documents are not indexed, including fields of later releases. By default, Firestore indexes
@@ -105,7 +106,7 @@ locals {
     "robots", "deleted_manifests", "deleted_tags", "deleted_links", "histories", "moves",
     "pulls", "running", "jobs", "identities", "rules", "namespaces",
     "events", "published_events", "webhooks", "deliveries", "stalled_repositories",
-    "facts", "layer_scans", "vulnerability_data",
+    "facts", "layer_scans", "vulnerability_data", "trust",
   ]
 
   # Long values that no query uses. Indexing them would double their cost, and Firestore truncates values above 1,500 bytes.
@@ -116,6 +117,7 @@ locals {
     "uploads.resume",                                 # the state of the hash
     "facts.content", "facts.notes",                   # the worst findings of an image
     "layer_scans.content",                            # the packages of a layer
+    "trust.signatures", "trust.exceptions",           # valid signatures, and exceptions from policies
   ]
 }
 

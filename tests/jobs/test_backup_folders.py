@@ -335,6 +335,7 @@ def test_every_kind_is_part_of_a_backup_or_says_why_it_is_not() -> None:
         "deliveries",
         "stalled_repositories",
         "layer_scans",
+        "trust",
     }
     for kind in KINDS:
         examples = [record for record in EXAMPLES if type(record) is kind]

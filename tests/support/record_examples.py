@@ -23,6 +23,7 @@ from lading_storage.records.jobs import Identity, InUseReport, Job, LastPull
 from lading_storage.records.robots import Robot
 from lading_storage.records.rules import NamespaceRules, RegistryRules
 from lading_storage.records.scans import MATCH, Facts, LayerScan, VulnerabilityData
+from lading_storage.records.trust import Trust
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
@@ -128,6 +129,19 @@ EXAMPLES: list[Record] = [
     ),
     LayerScan(id=DIGEST, content=b"\x1f\x8b", size=2, extractor=1, created=NOW),
     VulnerabilityData(id="Rocky Linux", seen=NOW, etag='"1"', digest=OTHER, updated=NOW, checked=NOW, error="404"),
+    Trust(
+        id=DIGEST,
+        repository="team/app",
+        created=NOW,
+        verified=NOW,
+        verified_with=("sha256:00",),
+        verifier=1,
+        retry=NOW,
+        signatures='[{"signer": "sha256:00"}]',
+        remarks=("1 signature does not count: it is of another manifest",),
+        attachment=True,
+        exceptions='[{"policy": "prod"}]',
+    ),
 ]
 
 

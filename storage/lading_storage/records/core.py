@@ -9,6 +9,7 @@
         histories/{tag}, moves/{…}  number of changes of a tag, and each change  (lading_storage.records.deleted)
         pulls/{digest}              when a manifest was last pulled              (lading_storage.records.jobs)
         facts/{digest}              what a scan found in an image                (lading_storage.records.scans)
+        trust/{digest}              which signatures of a manifest are valid     (lading_storage.records.trust)
     blobs/{digest}                  which object of the blob store holds a blob
     uploads/{id}                    an upload session
     robots/{name}                   a robot account of the registry              (lading_storage.records.robots)

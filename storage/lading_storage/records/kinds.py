@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Final
 
-from lading_storage.records import core, deleted, events, jobs, robots, rules, scans
+from lading_storage.records import core, deleted, events, jobs, robots, rules, scans, trust
 from lading_storage.records.core import Record
 
 
@@ -14,7 +14,7 @@ def _kinds_of(module: ModuleType) -> Iterator[type[Record]]:
     yield from (each for each in own if isinstance(each, type) and issubclass(each, Record) and hasattr(each, "KIND"))
 
 
-MODULES: Final = (core, robots, deleted, jobs, rules, events, scans)
+MODULES: Final = (core, robots, deleted, jobs, rules, events, scans, trust)
 
 KINDS: Final = tuple(kind for module in MODULES for kind in _kinds_of(module))
 
