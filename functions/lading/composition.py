@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from lading.cleanup_setting import open_cleanup_policies
 from lading.local_path import local_path
-from lading.policies_setting import open_policies
 from lading.registry.change_context import now
 from lading.registry.registry import Registry
 from lading.registry.rules.effective import NO_LOCAL_RULES, LocalRules, undelete_of
@@ -200,7 +200,7 @@ def collector_of(settings: Settings, store: Registry, grace_periods: "GracePerio
         undelete_of=lambda repository: rules.of(repository).undelete(time),
         guard=rules.guard,
     )
-    policies = open_policies(settings)
+    policies = open_cleanup_policies(settings)
     clean_up = in_collection(store, policies, settings.cleanup_mode == "apply", now)
     return Collector(store, periods, clean_up if policies or rules.has_policies else None)
 

@@ -8,7 +8,7 @@ import json
 import logging
 
 from lading import audit
-from lading.policies_setting import open_policies, policies_text
+from lading.cleanup_setting import cleanup_text, open_cleanup_policies
 from lading.registry.change_context import now
 from lading.registry.changes import Change
 from lading.registry.registry import Registry
@@ -34,10 +34,10 @@ def configured_rules(settings: Settings) -> RulesDocument:
         "allow-missing": settings.allow_missing,
         "undelete": int(settings.undelete.total_seconds()),
         "grace": int(settings.grace.total_seconds()),
-        "cleanup": _compact(policies_text(settings)),
+        "cleanup": _compact(cleanup_text(settings)),
         "cleanup-mode": settings.cleanup_mode,
     }
-    open_policies(settings)
+    open_cleanup_policies(settings)
     given = {name: value for name, value in values.items() if settings.is_given(name)}
     document = RulesDocument({REGISTRY: given}, settings.rules_serial)
     try:
@@ -75,11 +75,11 @@ class PolicyChanges:
     def __init__(self, settings: Settings) -> None:
         """Remember the policies that the server starts with. Raises SettingsError."""
         self._settings = settings
-        self._applied = policies_text(settings)
+        self._applied = cleanup_text(settings)
 
     def apply(self, registry: Registry) -> None:
         """Apply the policies if they have changed. Raises SettingsError."""
-        text = policies_text(self._settings)
+        text = cleanup_text(self._settings)
         if text != self._applied:
             configure_rules(self._settings, registry)
             self._applied = text

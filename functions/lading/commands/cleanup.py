@@ -143,11 +143,11 @@ def _plan_text(plan: "Plan", sizes: "SizeCalculator") -> str:
 
 def _apply(parsed: argparse.Namespace, settings: Settings) -> None:
     """Apply with the reserved disk space released: a full disk takes no deletion without it."""
+    from lading.cleanup_setting import open_cleanup_policies
     from lading.jobs.gc.reserve import released
-    from lading.policies_setting import open_policies
 
     refuse_standby(settings)
-    open_policies(settings)
+    open_cleanup_policies(settings)
     planned = _read_plan(parsed.plan) if parsed.plan else None
     what = "what the policies delete now" if planned is None else f"what {_describe_plan(planned)}"
     confirm(parsed, f"Delete {what}? It can be restored with `lading undelete`.")
@@ -205,11 +205,11 @@ def cleanup_context(
 
 def trial_context(settings: Settings) -> "CleanupContext":
     """Return the policies of the settings and the time, without in-use reports. Raises SettingsError."""
+    from lading.cleanup_setting import open_cleanup_policies
     from lading.jobs.cleanup import CleanupContext
-    from lading.policies_setting import open_policies
 
     is_trial = settings.sources["cleanup"].startswith("--")
-    return CleanupContext(open_policies(settings), (), datetime.now(UTC), is_trial)
+    return CleanupContext(open_cleanup_policies(settings), (), datetime.now(UTC), is_trial)
 
 
 def _report_of(file: str | None) -> "Iterable[InUseReport]":

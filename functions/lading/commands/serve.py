@@ -59,9 +59,9 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
     logs.start(settings.log, settings.project, settings.log_level)
     if settings.reaches_beyond_loopback and settings.access == "everybody":
         raise SettingsError(OPEN_ACCESS_REFUSED.format(address=settings.url or f"{settings.host}:{settings.port}"))
+    from lading.cleanup_setting import open_cleanup_policies
     from lading.composition import create, standby_of
     from lading.configured_rules import PolicyChanges
-    from lading.policies_setting import open_policies
     from lading.server.certificate import Certificate
     from lading.server.listener import listen
     from lading.server.serve import serve
@@ -69,7 +69,7 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> None:
     certificate = Certificate(settings)
     make_private_if_empty(settings.data)
     # Each collection reads the policies again; reading them here shows mistakes at the start.
-    open_policies(settings)
+    open_cleanup_policies(settings)
     policies = PolicyChanges(settings)
     with listen(settings) as listeners, _serve_metrics(settings) as metrics, _export_traces(settings) as traces:
         app = create(settings, metrics, traces)

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from lading.registry.cleanup.policies import Policy
 
 
-def open_policies(settings: Settings) -> "tuple[Policy, ...]":
+def open_cleanup_policies(settings: Settings) -> "tuple[Policy, ...]":
     """Return the settings' clean-up policies. Raises SettingsError."""
-    text = policies_text(settings)
+    text = cleanup_text(settings)
     if not text:
         return ()
     # Imported here, since a cold start in the cloud needs them only where there are policies.
@@ -23,7 +23,7 @@ def open_policies(settings: Settings) -> "tuple[Policy, ...]":
         raise SettingsError(f"--cleanup: {error}") from None
 
 
-def policies_text(settings: Settings) -> str:
+def cleanup_text(settings: Settings) -> str:
     """Return the JSON of the settings' clean-up policies, or "". Raises SettingsError if their file is unreadable."""
     text = settings.cleanup
     try:
