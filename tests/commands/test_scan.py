@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import tarfile
 import time
 from collections.abc import Callable
@@ -95,6 +96,18 @@ def test_json_has_all_fields_and_the_sbom_is_what_the_scanner_made(image: str, b
 def test_other_formats_are_made_on_request(format: str, name: str, expected: str, image: str, both: Both) -> None:
     found = json.loads(same(both, f"scan team/app:v1 --format {format}").split("\n", 1)[1])
     assert found[name] == expected
+
+
+def test_occurrences_are_of_the_image(image: str, both: Both) -> None:
+    """A registry has the address that clients see; the stores of a machine have one only if the settings name it."""
+    uris = []
+    for output in both("scan team/app:v1 --format occurrences"):
+        found = json.loads(output.split("\n", 1)[1])["occurrences"]
+        assert [each["kind"] for each in found] == ["DISCOVERY", "VULNERABILITY", "VULNERABILITY"]
+        uris.append({each["resourceUri"] for each in found})
+    (local,), (remote,) = uris
+    assert local == f"https://team/app@{image}"
+    assert re.fullmatch(rf"https://127\.0\.0\.1:[0-9]+/team/app@{image}", remote)
 
 
 def test_the_command_has_all_formats() -> None:

@@ -18,7 +18,7 @@ def document(name: str) -> dict[str, Any]:
 
 
 def unknown(document: dict[str, Any], type: str, value: Any, where: str) -> list[str]:
-    """Return the fields of a value that its type does not have, and those of another JSON type."""
+    """Return the fields of a value that its type does not have, and those of another JSON type or enumeration."""
     found = []
     properties = document["schemas"][type].get("properties", {})
     for field, each in value.items():
@@ -34,6 +34,8 @@ def unknown(document: dict[str, Any], type: str, value: Any, where: str) -> list
                 found += unknown(nested, "inner", inner, f"{where}.{field}")
             elif isinstance(inner, str) != (items.get("type", "string") == "string") and items.get("format") != "int64":
                 found.append(f"{where}.{field} is {inner!r}")
+            elif "enum" in items and inner not in items["enum"]:
+                found.append(f"{where}.{field} is {inner!r}, which is none of its values")
     return found
 
 

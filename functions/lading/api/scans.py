@@ -18,7 +18,7 @@ from lading.http.responses import Response, json_response
 from lading.registry.changes import Change
 from lading.registry.errors import QUERY_INVALID, REQUEST_INVALID, RegistryError
 from lading.registry.names import check_digest_prefix, is_digest_reference, parse_as_of
-from lading.registry.scan_formats import FORMATS, JSON
+from lading.registry.scan_formats import FORMATS, JSON, ScannedImage
 from lading.registry.scans.missing import SCANS_OFF
 from lading.surface.request_context import RequestContext, start_after
 
@@ -32,7 +32,8 @@ def scan(context: RequestContext) -> Response:
     if name not in FORMATS:
         raise RegistryError(QUERY_INVALID, {"format": name[:80], "known": ", ".join(FORMATS)})
     with search_slot(context):
-        content = FORMATS[name].render(context.registry.image_scans, context.name, _image(context))
+        image = ScannedImage(context.url, context.name, _image(context))
+        content = FORMATS[name].render(context.registry.image_scans, image)
     return Response(200, {"Content-Type": FORMATS[name].media_type}, content)
 
 

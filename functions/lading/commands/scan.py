@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = "table"
 JSON: Final = "json"
-FORMATS: Final = (TABLE, JSON, "cyclonedx", "spdx", "sarif", "harbor")
+FORMATS: Final = (TABLE, JSON, "cyclonedx", "spdx", "sarif", "harbor", "occurrences")
 
 MAX_WAIT: Final = 3600.0
 """Seconds in which a scan has to end."""

@@ -52,9 +52,10 @@ class StoreScans:
 
     def read(self, format: str) -> bytes:
         """See ScanSource."""
-        from lading.registry.scan_formats import FORMATS
+        from lading.registry.scan_formats import FORMATS, ScannedImage
 
-        return FORMATS[format].render(self._registry.image_scans, self._repository, self._digest)
+        image = ScannedImage(self._settings.url, self._repository, self._digest)
+        return FORMATS[format].render(self._registry.image_scans, image)
 
     def again(self) -> None:
         """See ScanSource. Raises CommandError where nothing would scan the image."""

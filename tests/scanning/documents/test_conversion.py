@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from lading.scanning.documents.cyclonedx import cyclonedx
 from lading.scanning.documents.encoding import encode
 from lading.scanning.documents.harbor import harbor
+from lading.scanning.documents.occurrences import occurrences
 from lading.scanning.documents.sarif import sarif
 from lading.scanning.documents.scan_document import ScanDocument, Vulnerability, read
 from lading.scanning.documents.severities import FORMATS
@@ -26,10 +28,11 @@ from tests.support.documents import DOCS
 CONVERT = """
 import sys
 from pathlib import Path
-from lading.scanning.documents import encoding, harbor, sarif, scan_document, spdx, table
+from lading.scanning.documents import encoding, harbor, occurrences, sarif, scan_document, spdx, table
 folder = Path(sys.argv[1])
 document = scan_document.read((folder / "statement").read_bytes())
 assert encoding.encode(document) and harbor.harbor(document) and sarif.sarif(document) and table.table(document)
+assert occurrences.occurrences(document, "registry.example.com/team/app@sha256:1")
 assert spdx.spdx((folder / "sbom").read_bytes())
 print(*{each.partition(".")[0] for each in sys.modules})
 """
@@ -70,7 +73,7 @@ def test_all_fields_are_documented() -> None:
 
 def test_all_severities_are_documented() -> None:
     rows = {
-        severity: [found.sarif, "none" if found.score is None else str(found.score), found.harbor]
+        severity: [found.sarif, "none" if found.score is None else str(found.score), found.harbor, found.google]
         for severity, found in FORMATS.items()
     }
     assert {row[0]: row[1:] for row in documented("Severities")[1:]} == rows
@@ -112,7 +115,7 @@ def test_a_vulnerability_is_named_by_its_only_cve(id: str, aliases: tuple[str, .
     assert Vulnerability(id=id, aliases=aliases, package="p").cve == cve
 
 
-@pytest.mark.parametrize("convert", [encode, harbor, sarif, table])
+@pytest.mark.parametrize("convert", [encode, harbor, partial(occurrences, image="team/app"), sarif, table])
 def test_the_costs_of_converting_reports_are_linear(convert: object) -> None:
     assert callable(convert)
     small, large = document_of(large_report(100, 100)), document_of(large_report(100, 400))
