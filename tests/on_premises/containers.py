@@ -64,9 +64,17 @@ class Container:
 
 
 def start(docker: Docker, volume: str, options: Sequence[str] = ()) -> Container:
+    """Start a container that scans nothing, unless `options` say otherwise, and wait until it is ready."""
     port = free_port()
-    variables = ("-e", f"LADING_ADDRESS=127.0.0.1:{port}", "-e", f"LADING_URL=http://127.0.0.1:{port}")
-    words = ("run", "-d", "--network", "host", *HARDENED, "-v", f"{volume}:/data", *variables, *options, IMAGE)
+    # What a scan finds would be pushed beside the images of a test, whenever it ends, and data comes from the network.
+    variables = {
+        "LADING_ADDRESS": f"127.0.0.1:{port}",
+        "LADING_URL": f"http://127.0.0.1:{port}",
+        "LADING_SCAN": "off",
+        "LADING_VULNERABILITY_SOURCE": "none",
+    }
+    set_variables = [word for each in variables.items() for word in ("-e", "=".join(each))]
+    words = ("run", "-d", "--network", "host", *HARDENED, "-v", f"{volume}:/data", *set_variables, *options, IMAGE)
     container = Container(docker, docker(*words).strip(), port)
     container.wait_until_ready()
     return container

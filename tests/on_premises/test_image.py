@@ -47,9 +47,10 @@ def test_the_image_has_no_build_tools_and_nothing_of_the_build(docker: Docker) -
     assert docker("run", "--rm", "--network", "host", "--entrypoint", "python", IMAGE, "-c", modules) == "[]\n"
 
 
-def test_the_image_serves_metrics(docker: Docker, volume: str) -> None:
+def test_the_image_serves_metrics_and_can_scan(docker: Docker, volume: str) -> None:
     port = free_port()
-    start(docker, volume, ["-e", f"LADING_METRICS=127.0.0.1:{port}"])
+    # Without the extra `scan` a server with this setting does not start.
+    start(docker, volume, ["-e", f"LADING_METRICS=127.0.0.1:{port}", "-e", "LADING_SCAN=on"])
 
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PROCESS_TIMEOUT)) as connection:
         connection.request("GET", "/metrics")
