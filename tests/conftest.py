@@ -5,6 +5,7 @@ Cloud Storage and Firestore as their emulators have them ("google"). Each test h
 """
 
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import hypothesis
 import pytest
 
 from emulators import EmulatorError, Emulators, running
-from lading import settings
+from lading import logs, settings
 from lading.composition import open_blobs, open_metadata
 from lading.registry.change_context import Clock, now
 from lading.registry.registry import Registry
@@ -92,11 +93,20 @@ def server(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(autouse=True)
-def log_handlers() -> Iterator[None]:
-    """Restore the log after a command in this process: its handler writes to a stream that ends with the test."""
-    logs = [logging.getLogger(name) for name in ("lading", "py.warnings")]
-    before = [(each, each.handlers[:], each.propagate, each.level) for each in logs]
+def log_state() -> Iterator[None]:
+    """Undo `logs.start` of a command in this process, which is meant for a process of its own.
+
+    Its handlers write to a stream that ends with the test, its access log would be among the errors of later tests, and
+    its hook would hide exceptions of threads from pytest.
+    """
+    loggers = [logging.getLogger(name) for name in ("lading", "py.warnings")]
+    before = [(each, each.handlers[:], each.propagate, each.level) for each in loggers]
+    lines, hook = vars(logs._lines).copy(), threading.excepthook
     yield
     for each, handlers, propagates, level in before:
         each.handlers, each.propagate = handlers, propagates
         each.setLevel(level)
+    vars(logs._lines).clear()
+    vars(logs._lines).update(lines)
+    threading.excepthook = hook
+    logging.captureWarnings(False)
