@@ -7,11 +7,11 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
-from lading.jobs.doctor import front
 from lading.jobs.doctor import front as front_checks
 from lading.jobs.doctor.checks import CheckState, Finding, run_checks
 from lading.jobs.doctor.front import FrontChecks
@@ -23,7 +23,7 @@ from lading_storage.records.deleted import DeletedManifest
 from lading_storage.stores import Stores
 from tests.support.fake_cloud_services import HOP_BY_HOP, SilentRequestHandler, serve_handler
 from tests.support.http_fault_proxy import reset
-from tests.support.server_process import Server, run_lading, serving, user_environment
+from tests.support.server_process import PROCESS_TIMEOUT, Server, run_lading, serving, user_environment, wait_until
 
 NAMES = ["version", "lengths", "large", "cut-off"]
 REPOSITORY = "lading/doctor"
@@ -34,15 +34,8 @@ class Proxy(SilentRequestHandler):
     """A front that passes everything on, and is asked to do so by those that do not."""
 
     upstream = ""
-    is_cut: threading.Event
-    sockets: set[socket.socket]
-
-    def setup(self) -> None:
-        super().setup()
-        self.sockets.add(self.connection)
 
     def finish(self) -> None:
-        self.sockets.discard(self.connection)
         with contextlib.suppress(OSError, ValueError):
             super().finish()
 
@@ -112,12 +105,35 @@ class Cutting(Proxy):
 
 
 class Fragile(Proxy):
-    """One client that goes away takes all others along."""
+    """One client that goes away takes all others along.
+
+    Attributes:
+        uploads: connections whose request is being read.
+        was_broken: one client has gone away.
+        has_cut: the connections of all others are shut down.
+    """
+
+    uploads: ClassVar[set[socket.socket]] = set()
+    was_broken: ClassVar = threading.Event()
+    has_cut: ClassVar = threading.Event()
+
+    def body(self) -> bytes:
+        self.uploads.add(self.connection)
+        try:
+            return super().body()
+        finally:
+            self.uploads.discard(self.connection)
 
     def was_cut(self) -> None:
-        for sock in self.sockets - {self.connection}:
+        if self.was_broken.is_set():
+            return
+        self.was_broken.set()
+        # The other client has connected and sent data; this server may not have come to read it.
+        wait_until(lambda: bool(self.uploads))
+        for sock in self.uploads.copy():
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+        self.has_cut.set()
 
 
 class SessionLosing(Proxy):
@@ -169,7 +185,7 @@ class Oldest(Proxy):
 
 @pytest.fixture(autouse=True)
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(front, "CONCURRENT_UPLOAD_SECONDS", 2.0)
+    monkeypatch.setattr(front_checks, "CONCURRENT_UPLOAD_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -185,7 +201,7 @@ def findings(url: str, credentials: Credentials | None = None) -> dict[str, Find
 
 
 def through(kind: type[Proxy], server: Server) -> dict[str, Finding]:
-    handler = type(kind.__name__, (kind,), {"upstream": server.host, "sockets": set()})
+    handler = type(kind.__name__, (kind,), {"upstream": server.host})
     with serve_handler(handler) as port:
         return findings(f"http://127.0.0.1:{port}")
 
@@ -217,8 +233,13 @@ def test_what_a_front_spoils_is_found(
     server: Server, stores: Stores, front: type[Proxy], failed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if front is Fragile:
-        # The concurrent upload ends when the front cuts it, however late the front notices the other's end.
-        monkeypatch.setattr(front_checks, "CONCURRENT_UPLOAD_SECONDS", 60.0)
+        # The concurrent upload goes on until the front cuts it, however late the front notices the other's end.
+        monkeypatch.setattr(Fragile, "uploads", set())
+        for name in ("was_broken", "has_cut"):
+            monkeypatch.setattr(Fragile, name, threading.Event())
+        monkeypatch.setattr(
+            front_checks, "time", SimpleNamespace(sleep=lambda _: Fragile.has_cut.wait(PROCESS_TIMEOUT))
+        )
 
     found = through(front, server)
 
