@@ -24,6 +24,7 @@ from lading.registry.content.dependencies import (
 from lading.registry.pagination import scan_all
 from lading.registry.repositories import review_writes
 from lading.registry.tags.tags import Tags
+from lading.registry.trust_records import stale_writes, trust_keys
 from lading_storage.errors import Conflict, Corrupt, ObjectNotFound, TooLarge
 from lading_storage.protocols import Create, Delete, Found, Touch, Write, key_of
 from lading_storage.query import Query
@@ -104,7 +105,7 @@ class BatchRestore:
     def manifests(self, repository: str) -> Iterator[None]:
         """Restore the manifests of a repository whose dependencies exist; yield after each commit."""
         for listed in batches_by_size(scan_all(self._source.metadata, Manifest, repository)):
-            keys = {key for each in listed for key in self._keys_of(each)}
+            keys = {*(key for each in listed for key in self._keys_of(each)), *trust_keys(repository, listed)}
             found = self._target.metadata.read([Key(Repository, repository), *keys], content=False)
             ready = [each for each in listed if _is_ready(found, each)]
             full = self._source.metadata.read([each.key for each in ready])
@@ -129,6 +130,7 @@ class BatchRestore:
             ]
             _add(writes, [*reference_writes(found, manifest, now()), *own])
         _add(writes, review_writes(found, repository, now()))
+        _add(writes, stale_writes(found, trust_keys(repository, manifests), now()))
         return len(manifests) if self._commit(list(writes.values())) else 0
 
     def tags(self, repository: str) -> Iterator[None]:
@@ -144,14 +146,15 @@ class BatchRestore:
                 tag, history = full[each.key], full[_history(each)]
                 if tag is None or history is None or history.moves > MAX_EVENTS_PER_TAG:
                     continue
-                is_new = all(found[key] is None for key in self._tags.keys(repository, tag.id))
+                trust = trust_keys(repository, tags=[tag.id])
+                is_new = all(found[key] is None for key in self._tags.keys(repository, tag.id) if key not in trust)
                 history_query = Query(TagEvent, {"tag": tag.id}, repository=repository, limit=MAX_EVENTS_PER_TAG)
                 events = self._source.metadata.find(history_query)
                 is_complete = len(events) == history.moves and bool(events) and events[0].digest == tag.digest
                 manifest = Key(Manifest, tag.digest, repository)
                 if is_new and is_complete and found[manifest] is not None:
                     created = [*events, history, replace(tag, damaged=False)]
-                    _add(writes, [*map(Create, created), Touch(manifest)])
+                    _add(writes, [*map(Create, created), Touch(manifest), *stale_writes(found, trust, now())])
                     count += 1
             _add(writes, review_writes(found, repository, now()) if count else [])
             self._report.tags += count if self._commit(list(writes.values())) else 0
@@ -184,7 +187,7 @@ def _grouped(manifests: Iterable[Manifest]) -> Iterator[list[Manifest]]:
     writes = 0
     for manifest in manifests:
         # At most three for a dependency: the link, the hidden link, the blob.
-        needed = 2 + 3 * (len(manifest.blobs) + len(manifest.children))
+        needed = 3 + 3 * (len(manifest.blobs) + len(manifest.children))
         if group and writes + needed > MAX_WRITES:
             yield group
             group, writes = [], 0

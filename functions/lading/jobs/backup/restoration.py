@@ -36,6 +36,7 @@ from lading.registry.rules.effective import NO_LOCAL_RULES, LocalRules
 from lading.registry.rules.rule_types import RULE_TYPES
 from lading.registry.rules.stored_rules import StoredRules
 from lading.registry.tags.tags import Tags
+from lading.registry.trust_records import stale_writes, trust_keys
 from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import Create, Delete, MetadataStore, Replace, Touch, object_exists
 from lading_storage.query import Query
@@ -281,15 +282,16 @@ class Restore:
         dependencies = [*dependencies_of(manifest), *hidden_dependencies_of(manifest)]
         tombstone_key = Key(DeletedManifest, manifest.id, manifest.repository)
         own_keys = [manifest.key, tombstone_key, Key(Repository, manifest.repository)]
-        found = self._metadata.read([*own_keys, *dependencies], content=False)
+        trust = trust_keys(manifest.repository, [manifest])
+        found = self._metadata.read([*own_keys, *dependencies, *trust], content=False)
         if found[manifest.key] is not None or any(found[key] is None for key in required_dependencies_of(manifest)):
             return False
         # A manifest that is stored as a blob has another object in the target.
         manifest = replace(manifest, object=object_of(found, manifest), damaged=False)
         tombstone = found[tombstone_key]
         purge = drop_tombstone_writes(self._metadata, tombstone, manifest, now) if tombstone is not None else []
-        review = review_writes(found, manifest.repository, now())
-        self._metadata.commit([*reference_writes(found, manifest, now()), Create(manifest), *purge, *review])
+        others = [*review_writes(found, manifest.repository, now()), *stale_writes(found, trust, now())]
+        self._metadata.commit([*reference_writes(found, manifest, now()), Create(manifest), *purge, *others])
         return True
 
     def _tag(self, tag: Tag) -> None:
@@ -316,6 +318,7 @@ class Restore:
         if history is not None and last and last[0].digest == tag.digest:
             # The history ends with this digest already. A concurrent move of the tag changes its version.
             writes += [Create(replace(tag, damaged=manifest.damaged)), Replace(history)]
+            writes += stale_writes(found, trust_keys(tag.repository, tags=[tag.id]), now())
         else:
             writes += self._tags.move(
                 found, tag.id, replace(manifest, content=tag.content), self._options.change_context

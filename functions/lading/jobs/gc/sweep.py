@@ -26,6 +26,7 @@ from lading_storage.records.core import HIDDEN, MARKED, Blob, Key, Link, Manifes
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag, TagEvent, TagHistory
 from lading_storage.records.jobs import LastPull
 from lading_storage.records.scans import Facts, LayerScan
+from lading_storage.records.trust import Trust
 
 T = TypeVar("T")
 
@@ -234,7 +235,7 @@ class Sweeper:
         return self._commit("repositories removed", Delete(repository))
 
     def _history_batches(self, repository: str) -> Iterator[Sequence[Record]]:
-        """Yield batches of tag histories, then of pulls and of facts that a purge has left.
+        """Yield batches of tag histories, then of what a purge has left beside manifests.
 
         A history starts with its oldest event, so that the rest of it never has a gap.
         """
@@ -246,7 +247,7 @@ class Sweeper:
             for page in _in_pages([*keys, history.key]):
                 found = self._metadata.read(page)
                 yield [record for key in page if (record := found[key]) is not None]
-        for kind in (LastPull, Facts):
+        for kind in (LastPull, Facts, Trust):
             yield from _in_pages([*scan_all(self._metadata, kind, repository)])
 
     def _postpone(self, tombstone: Tombstone, since: datetime) -> str:

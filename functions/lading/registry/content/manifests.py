@@ -5,7 +5,7 @@ record reads it first, then queries for references to it, then removes it at the
 commits that collide, the second conflicts and is decided again.
 """
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -36,6 +36,7 @@ from lading.registry.repositories import revive_writes
 from lading.registry.retry import retry_on_conflict
 from lading.registry.rules.effective import guarded_once
 from lading.registry.tags.tags import Tags
+from lading.registry.trust_records import stale_writes, trust_keys
 from lading_storage.digests import algorithm_of, digest_of
 from lading_storage.errors import TooLarge
 from lading_storage.protocols import MAX_CONTENT_SIZE, BlobStore, Create, Found, MetadataStore, Replace, Touch, Write
@@ -260,7 +261,8 @@ class Manifests:
         tags = list(dict.fromkeys(put.tags))
         facts = [facts_key(manifest)] if self._scans_images and push.document.is_runnable else []
         tag_keys = [key for tag in tags for key in self._tags.keys(repository, tag)]
-        found = self._read_dependencies(manifest, [*facts, *tag_keys])
+        trust = trust_keys(repository, [manifest])
+        found = self._read_dependencies(manifest, dict.fromkeys([*facts, *tag_keys, *trust]))
         current = found[manifest.key if put.digest or not tags else Key(Tag, tags[0], repository)]
         put.condition.check(current.digest if current else "")
         tombstone = found[Key(DeletedManifest, manifest.digest, repository)]
@@ -281,12 +283,14 @@ class Manifests:
         tagged = replace(manifest, content=put.content)
         for tag in tags:
             writes += self._tags.move(found, tag, tagged, push.context)
+        # Also where it exists: its bytes may have been lost when its signatures were verified.
+        writes += stale_writes(found, trust, time, writes)
         return manifest, guarded_once(writes)
 
     def _damaged(self, found: Found, manifest: Manifest) -> Set[str]:
         return damaged_among(self._metadata, found, dependencies_of(manifest))
 
-    def _read_dependencies(self, manifest: Manifest, others: Sequence[Key[Any]] = ()) -> Found:
+    def _read_dependencies(self, manifest: Manifest, others: Iterable[Key[Any]] = ()) -> Found:
         """Read all records that decide a put of a manifest, with a second read if some may be hidden."""
         tombstone = Key(DeletedManifest, manifest.digest, manifest.repository)
         needed = dependencies_of(manifest)

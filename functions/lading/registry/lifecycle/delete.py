@@ -32,6 +32,7 @@ from lading.registry.repositories import review_writes, revive_writes
 from lading.registry.retry import retry_on_conflict
 from lading.registry.rules.effective import EffectiveRules
 from lading.registry.tags.tags import Tags
+from lading.registry.trust_records import TRUST_SIZE, digest_signed_by_tag, is_signature, stale_writes, trust_keys
 from lading_storage.commit_size import BATCH_SIZE, size_of
 from lading_storage.errors import Conflict, TooLarge
 from lading_storage.protocols import MAX_CONTENT_SIZE, Create, Delete, Found, MetadataStore, Replace, Touch, Write
@@ -51,8 +52,8 @@ MAX_PAUSE: Final = 0.1
 """Pause in a long deletion, in seconds per second of work, and its maximum in seconds: other writers need the store."""
 
 LINK_SIZE: Final = 2_500
-TAG_SIZE: Final = 4_000 + MAX_EVENT_SIZE
-MANIFEST_SIZE: Final = 4_000 + MAX_EVENT_SIZE
+TAG_SIZE: Final = 4_000 + MAX_EVENT_SIZE + TRUST_SIZE
+MANIFEST_SIZE: Final = 4_000 + MAX_EVENT_SIZE + TRUST_SIZE
 """Bytes that the deletion of one adds to a commit at most, without its content (lading_storage.commit_size)."""
 
 DeletionItem = tuple[str, Tag | Manifest]
@@ -137,6 +138,9 @@ class Deletion:
         manifests = self._with_content([(cause, record) for cause, record in items if isinstance(record, Manifest)])
         keys = [key for _, tag in tags for key in self._tags.keys(repository, tag.id)]
         tombstones = (tombstone_key(manifest) for _, manifest in manifests)
+        deleted = [manifest for _, manifest in manifests]
+        trust = trust_keys(repository, deleted)
+        keys = [*dict.fromkeys([*keys, *trust])]
         found = self._metadata.read([Key(Repository, repository), *keys, *tombstones], content=False)
         writes = [*rules.guard]
         writes += [write for cause, tag in tags for write in self._tags.drop(found, tag, cause, context)]
@@ -144,7 +148,7 @@ class Deletion:
             writes += self._tombstone_writes(found, manifest, cause, context)
         now = self._clock(found.read_at)
         writes += review_writes(found, repository, now)
-        deleted = [manifest for _, manifest in manifests]
+        writes += stale_writes(found, trust, now, writes)
         blobs = dict.fromkeys(blob for manifest in deleted for blob in manifest.blobs)
         writes += deletion_link_writes(self._metadata, repository, deleted, [*blobs], now)
         self._metadata.commit(writes)
@@ -213,9 +217,11 @@ class Deletion:
                 raise
             unverify_links(self._metadata, record, self._clock)
             ((_, manifest),) = self._with_content([(cause, record)])
-            found = self._metadata.read([Key(Repository, repository), tombstone_key(record)], content=False)
+            trust = trust_keys(repository, [manifest])
+            found = self._metadata.read([Key(Repository, repository), tombstone_key(record), *trust], content=False)
             writes = self._tombstone_writes(found, manifest, cause, context)
-            self._metadata.commit([*writes, *rules.guard, *review_writes(found, repository, self._clock())])
+            writes += [*review_writes(found, repository, self._clock()), *stale_writes(found, trust, self._clock())]
+            self._metadata.commit([*writes, *rules.guard])
             hide_links(self._metadata, record, self._clock)
 
     def _tombstone_writes(self, found: Found, manifest: Manifest, cause: str, context: ChangeContext) -> list[Write]:
@@ -324,7 +330,8 @@ def _size(record: Tag | Manifest) -> int:
     """Return the bytes of the writes that delete a record: itself, its tombstone, its links or history, its event."""
     own = 2 * size_of([Delete(record)])
     if isinstance(record, Tag):
-        return 2 * own + MAX_EVENT_SIZE
+        return 2 * own + MAX_EVENT_SIZE + (TRUST_SIZE if digest_signed_by_tag(record.id) else 0)
+    own += TRUST_SIZE if is_signature(record) else 0
     return own + MAX_EVENT_SIZE + len(record.blobs) * 4 * size_of([Touch(Key(Link, record.digest, record.repository))])
 
 

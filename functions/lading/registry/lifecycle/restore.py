@@ -10,33 +10,26 @@ from dataclasses import replace
 from typing import TypeVar
 
 from lading.registry import deletion_causes
-from lading.registry.change_context import PURGE, RESTORE, ChangeContext, Clock
-from lading.registry.content import blob_links
+from lading.registry.change_context import RESTORE, ChangeContext, Clock
 from lading.registry.content.damage import damaged_among
 from lading.registry.content.dependencies import dependencies_of, hidden_dependencies_of, object_of, reference_writes
-from lading.registry.content.large_manifests import (
-    links_of,
-    purge_link_writes,
-    touch_unverified,
-    unhide_links,
-    unverify_links_for_purge,
-)
+from lading.registry.content.large_manifests import touch_unverified, unhide_links
 from lading.registry.content.referrer_tags import referrer_tags_of
 from lading.registry.errors import MANIFEST_BLOB_UNKNOWN, NAME_UNKNOWN, NOT_DELETED, TAG_CONFLICT, RegistryError
-from lading.registry.events.event_types import IMAGE_PURGED, IMAGE_RESTORED
+from lading.registry.events.event_types import IMAGE_RESTORED
 from lading.registry.events.outbox import image_event, next_image_time
+from lading.registry.lifecycle.purge import purge
 from lading.registry.pagination import find_all, scan_all
 from lading.registry.repositories import review_writes, revive_writes
 from lading.registry.retry import retry_on_conflict
 from lading.registry.tags.tags import Tags
+from lading.registry.trust_records import stale_writes, trust_keys
 from lading_storage.errors import TooLarge
 from lading_storage.protocols import Create, Delete, MetadataStore, Touch, Write
 from lading_storage.query import Query
-from lading_storage.records.core import Blob, Key, Manifest, Repository, Tag
+from lading_storage.records.core import Key, Manifest, Repository, Tag
 from lading_storage.records.deleted import DeletedLink, DeletedManifest, DeletedTag
 from lading_storage.records.fields import converted
-from lading_storage.records.jobs import LastPull
-from lading_storage.records.scans import Facts
 
 D = TypeVar("D", DeletedManifest, DeletedTag)
 
@@ -161,20 +154,7 @@ class Undelete:
         Raises:
             Conflict: the tombstone or a rule has changed.
         """
-        if isinstance(tombstone, DeletedManifest):
-            try:
-                self._purge_manifest(tombstone, guard)
-            except TooLarge:
-                unverify_links_for_purge(self._metadata, tombstone, self._clock)
-                self._purge_manifest(tombstone, guard, rewrite=False)
-            return
-        writes: list[Write] = [Delete(tombstone), *guard]
-        if isinstance(tombstone, DeletedLink):
-            blob = Key(Blob, tombstone.id)
-            writes += [
-                blob_links.unverify_blob(record) for record in [self._metadata.read([blob])[blob]] if record is not None
-            ]
-        self._metadata.commit(writes)
+        purge(self._metadata, self._clock, tombstone, guard)
 
     def _with_cause(self, kind: type[D], cause: str, repository: str) -> Iterator[D]:
         """Yield the tombstones with a cause, without content; some may be purged meanwhile."""
@@ -221,18 +201,6 @@ class Undelete:
                 count += self._restore_tag_unless_conflict(repository, tag.id, context)
         return count
 
-    def _purge_manifest(self, tombstone: DeletedManifest, guard: Sequence[Write], *, rewrite: bool = True) -> None:
-        """Purge a tombstone. It has no event if the manifest is live: its restore was interrupted."""
-        pull, facts, live = (Key(kind, tombstone.id, tombstone.repository) for kind in (LastPull, Facts, Manifest))
-        found = self._metadata.read([*links_of(tombstone), pull, facts, live], content=False)
-        now = self._clock()
-        writes = purge_link_writes(found, tombstone, now, rewrite=rewrite)
-        writes += [Delete(record) for record in [found[pull]] if record is not None]
-        if found[live] is None:
-            writes += [Delete(record) for record in [found[facts]] if record is not None]
-            writes.append(image_event(IMAGE_PURGED, tombstone, next_image_time(tombstone, now), PURGE))
-        self._metadata.commit([Delete(tombstone), *guard, *writes])
-
     def _restore_manifest(self, repository: str, digest: str, context: ChangeContext) -> bool:
         """Restore one manifest, whose children are live; its tombstone remains for now.
 
@@ -255,7 +223,8 @@ class Undelete:
             return self._metadata.read([live], content=False)[live] is not None
         manifest = converted(tombstone, Manifest, damaged=False)
         dependencies = [*dependencies_of(manifest), *hidden_dependencies_of(manifest)]
-        keys = [manifest.key, Key(Repository, repository), *dependencies]
+        trust = trust_keys(repository, [manifest])
+        keys = [manifest.key, Key(Repository, repository), *dependencies, *trust]
         found = self._metadata.read(keys, content=False)
         now = self._clock(found.read_at)
         moved = next_image_time(tombstone, now)
@@ -266,6 +235,7 @@ class Undelete:
         writes += [*revive_writes(found, repository, now), Touch(tombstone.key)]
         if found[manifest.key] is None:
             writes += [Create(manifest), image_event(IMAGE_RESTORED, manifest, moved, context)]
+            writes += stale_writes(found, trust, now)
         else:
             writes.append(Touch(manifest.key))
         self._metadata.commit(writes)

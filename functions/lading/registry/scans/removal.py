@@ -19,6 +19,7 @@ from lading_storage.records.core import Key, Manifest, Tag
 from lading_storage.records.deleted import DeletedManifest
 from lading_storage.records.fields import converted
 from lading_storage.records.jobs import LastPull
+from lading_storage.records.trust import Trust
 
 
 def removal_writes(
@@ -43,11 +44,11 @@ def removal_writes(
     for manifest in removed:
         tombstone = converted(manifest, DeletedManifest, deleted=now, cause="", blobs=_without(manifest, links_done))
         links_done.update(manifest.blobs)
-        pull = Key(LastPull, manifest.id, manifest.repository)
-        keys: list[Key[Any]] = [*links_of(tombstone), pull]
+        own: list[Key[Any]] = [Key(kind, manifest.id, manifest.repository) for kind in (LastPull, Trust)]
+        keys: list[Key[Any]] = [*links_of(tombstone), *own]
         found = metadata.read(keys, content=False)
         writes += [Delete(manifest), *purge_link_writes(found, tombstone, now)]
-        writes += [Delete(record) for record in [found[pull]] if record is not None]
+        writes += [Delete(record) for key in own if (record := found[key]) is not None]
         deleted = next_image_time(manifest, now)
         purged = EventTime(now, deleted.stamp + MICROSECOND)
         writes.append(image_event(IMAGE_DELETED, manifest, deleted, context))

@@ -19,6 +19,7 @@ from lading.registry.repositories import review_writes
 from lading.registry.retry import retry_on_conflict
 from lading.registry.rules.stored_rules import StoredRules
 from lading.registry.tags import history
+from lading.registry.trust_records import stale_writes, trust_keys
 from lading_storage.protocols import Create, Delete, Found, MetadataStore, Replace, Touch, Write
 from lading_storage.query import Query
 from lading_storage.records.core import MAX_TAG_CONTENT, Key, Manifest, Repository, Tag
@@ -123,7 +124,8 @@ class Tags:
 
     def keys(self, repository: str, name: str) -> list[Key[Any]]:
         """Return the keys to read before `move` or `drop`, in addition to those of `rules`."""
-        return [Key(Tag, name, repository), *history.history_keys(repository, name), Key(DeletedTag, name, repository)]
+        own = [Key(Tag, name, repository), *history.history_keys(repository, name), Key(DeletedTag, name, repository)]
+        return [*own, *trust_keys(repository, tags=[name])]
 
     def move(self, found: Found, name: str, manifest: Manifest, context: ChangeContext) -> list[Write]:
         """Return the writes that point a tag to `manifest`, and copy its bytes. Raises TAG_IMMUTABLE.
@@ -156,6 +158,7 @@ class Tags:
         before = "" if current is None else current.digest
         change = history.TagChange(before, manifest.digest, manifest.media_type, manifest.size)
         writes = [Create(tag)] if current is None else [Replace(replace(tag, version=current.version)), *rules.guard]
+        writes += stale_writes(found, trust_keys(repository, tags=[name]), moved)
         return [*writes, *history.event_writes(found, key, change, context, moved)]
 
     def drop(self, found: Found, tag: Tag, cause: str, context: ChangeContext) -> list[Write]:
@@ -166,6 +169,7 @@ class Tags:
         return [
             Delete(tag),
             Create(deleted) if earlier is None else Replace(replace(deleted, version=earlier.version)),
+            *stale_writes(found, trust_keys(tag.repository, tags=[tag.id]), moved),
             *history.event_writes(found, tag.key, history.TagChange(tag.digest, ""), context, moved),
         ]
 
