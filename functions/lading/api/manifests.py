@@ -4,7 +4,7 @@ from functools import partial
 
 from lading.api import history
 from lading.http.preconditions import match_of, precondition_of
-from lading.http.responses import Response
+from lading.http.responses import Response, warning_header
 from lading.registry.changes import Change
 from lading.registry.errors import MANIFEST_UNKNOWN
 from lading.registry.names import is_digest_reference
@@ -17,15 +17,23 @@ from lading_storage.records.core import Manifest, Tag
 def get(context: RequestContext) -> Response:
     """end-3: return a manifest by tag or digest. The Accept header is ignored: all present clients accept all types."""
     is_head = context.request.method == "HEAD"
-    manifest = context.registry.pull(
+    manifest, warning = context.registry.pull(
         context.name,
-        PullRequest(context.last_segment, is_head, match_of(context.request), partial(history.may_see_past, context)),
+        PullRequest(
+            context.last_segment,
+            is_head,
+            match_of(context.request),
+            partial(history.may_see_past, context),
+            context.caller.principal,
+        ),
     )
     headers = {
         "Docker-Content-Digest": manifest.digest,
         "ETag": f'"{manifest.digest}"',
         "Content-Type": manifest.media_type,
     }
+    if warning:
+        headers["Warning"] = warning_header(warning)
     if context.client_has_digest(manifest.digest):
         return Response(304, headers)
     return Response(200, headers, b"" if is_head else context.registry.manifests.stream(manifest), manifest.size)

@@ -116,3 +116,9 @@ def error_body(error: RegistryError) -> dict[str, Any]:
 def json_response(value: Any, status: int = 200, media_type: str = "application/json") -> Response:
     """Return a response with `value` as JSON."""
     return Response(status, {"Content-Type": media_type}, json.dumps(value).encode())
+
+
+def warning_header(text: str) -> str:
+    """Return the value of a Warning header (RFC 7234, section 5.5), in which all but printable ASCII is replaced."""
+    shown = "".join(each if each.isascii() and each.isprintable() else "?" for each in text)
+    return '299 - "' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -17,6 +17,7 @@ from lading.registry.lifecycle.delete import Deletion
 from lading.registry.lifecycle.restore import Undelete
 from lading.registry.lifecycle.rollback import Rollback
 from lading.registry.pagination import Page
+from lading.registry.policies.gates import Gates
 from lading.registry.pull import Pull
 from lading.registry.push import Push
 from lading.registry.readiness import Readiness
@@ -81,7 +82,8 @@ class Registry:
         self.in_use_reports = InUseReports(metadata, clock)
         self.last_pulls = LastPulls(metadata, clock)
         self.readiness = Readiness(blobs, metadata)
-        self.pull = Pull(self.manifests, self.last_pulls)
+        self.gates = Gates()
+        self.pull = Pull(self.manifests.lookup, self.gates, self.last_pulls)
         self.push = Push(self.manifests, Tagging(metadata, self.tags, clock))
 
     def honour_vex(self, keys: "Mapping[str, PublicKey]") -> None:

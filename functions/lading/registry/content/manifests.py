@@ -8,11 +8,11 @@ commits that collide, the second conflicts and is decided again.
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from lading.leader import step_down
 from lading.registry.change_context import PUSH, ChangeContext
-from lading.registry.content.damage import damaged_among, is_damaged, is_intact
+from lading.registry.content.damage import damaged_among
 from lading.registry.content.dependencies import dependencies_of, hidden_dependencies_of, object_of, reference_writes
 from lading.registry.content.image_facts import facts_key, new_facts_writes
 from lading.registry.content.large_manifests import (
@@ -23,13 +23,14 @@ from lading.registry.content.large_manifests import (
     without_blobs_of,
 )
 from lading.registry.content.manifest_format import ParsedManifest, normalize_media_type, parse_manifest
+from lading.registry.content.manifest_lookup import ManifestLookup
 from lading.registry.content.referrer_tags import attachment_after, attachment_of
 from lading.registry.content.referrers import Referrer, Referrers
 from lading.registry.content.uploads import Body, Uploads
-from lading.registry.errors import DIGEST_INVALID, MANIFEST_INVALID, MANIFEST_TOO_LARGE, MANIFEST_UNKNOWN, RegistryError
+from lading.registry.errors import DIGEST_INVALID, MANIFEST_INVALID, MANIFEST_TOO_LARGE, RegistryError
 from lading.registry.events.event_types import IMAGE_PUSHED
 from lading.registry.events.outbox import image_event, next_image_time
-from lading.registry.names import check_not_reserved, is_digest_reference, parse_as_of
+from lading.registry.names import check_not_reserved
 from lading.registry.pagination import Page
 from lading.registry.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.repositories import revive_writes
@@ -42,8 +43,6 @@ from lading_storage.errors import TooLarge
 from lading_storage.protocols import MAX_CONTENT_SIZE, BlobStore, Create, Found, MetadataStore, Replace, Touch, Write
 from lading_storage.records.core import Key, Manifest, Repository, Tag
 from lading_storage.records.deleted import DeletedManifest
-
-M = TypeVar("M", bound=Manifest | Tag)
 
 MAX_MANIFEST: Final = 4 * 1024 * 1024
 """Bytes; the minimum that the distribution-spec recommends."""
@@ -104,33 +103,13 @@ class Manifests:
         self._tags = tags
         self._clock = tags.clock
         self._referrers = Referrers(blobs, metadata)
+        self.lookup = ManifestLookup(metadata, tags)
 
     def find(
         self, repository: str, reference: str, *, intact: bool = False, only_present: bool = False
     ) -> Manifest | Tag:
-        """Return what a tag or digest points to: its digest, media type and size.
-
-        This takes one read, two for a tag as of a time, and one more if the manifest is stored as an object: a client
-        that finds a manifest whose bytes are lost would not push it again.
-
-        Args:
-            repository: where to search.
-            reference: a tag, a digest, or `TAG.asof-TIME`.
-            intact: whether all blobs that it, or a manifest below it, needs must be undamaged. This takes some more
-                reads if a scrub has left a hint of damage.
-            only_present: whether a tag as of a time must exist now as well. This takes one more read.
-
-        Raises:
-            RegistryError: MANIFEST_UNKNOWN.
-        """
-        kind: type[Manifest | Tag] = Manifest if is_digest_reference(reference, MANIFEST_UNKNOWN) else Tag
-        key = Key(kind, reference, repository)
-        found = self._metadata.read([key])[key]
-        if found is not None:
-            return self._require_intact(found, intact)
-        if (past := parse_as_of(reference)) and (not only_present or self._tags.is_present(repository, past[0])):
-            return self._find_as_of(repository, *past, intact=intact)
-        raise RegistryError(MANIFEST_UNKNOWN, {"reference": reference})
+        """Return what a tag or digest points to. See ManifestLookup.find, without companions."""
+        return self.lookup.find(repository, reference, intact=intact, only_present=only_present).manifest
 
     def content(self, found: Manifest | Tag) -> bytes:
         """Return the bytes of a result of `find`, at once. Raises MANIFEST_UNKNOWN if it has been deleted since."""
@@ -183,29 +162,6 @@ class Manifests:
     def referrers(self, repository: str, subject: str, artifact_type: str, after: str) -> Page[Referrer]:
         """Return a page of the manifests that refer to `subject` (end-12). See Referrers.list_page."""
         return self._referrers.list_page(repository, subject, artifact_type, after)
-
-    def _find_as_of(self, repository: str, tag: str, moment: datetime, *, intact: bool) -> Manifest:
-        """Return the manifest to which a tag pointed at a time. Raises MANIFEST_UNKNOWN with the reason."""
-        key = Key(Manifest, self._tags.digest_at(repository, tag, moment), repository)
-        manifest = self._metadata.read([key])[key]
-        if manifest is None:
-            # The digest is left out: the history of a deleted tag needs the permission to push.
-            reason = "the manifest of that time has been deleted"
-            raise RegistryError(MANIFEST_UNKNOWN, {"tag": tag, "reason": reason})
-        return self._require_intact(manifest, intact)
-
-    def _require_intact(self, found: M, intact: bool) -> M:
-        """Return `found`.
-
-        Raises MANIFEST_UNKNOWN if its bytes, or with `intact` those of what it needs, are damaged.
-        """
-        if intact and not is_intact(self._metadata, found):
-            reason = "the bytes of a blob that it needs are missing or damaged; push it again"
-            raise RegistryError(MANIFEST_UNKNOWN, {"digest": found.digest, "reason": reason})
-        if is_damaged(self._metadata, found):
-            reason = "its bytes are missing or damaged; push it again"
-            raise RegistryError(MANIFEST_UNKNOWN, {"digest": found.digest, "reason": reason})
-        return found
 
     def _put(self, manifest: Manifest, push: _Push) -> Manifest:
         if manifest.size > MAX_CONTENT_SIZE:

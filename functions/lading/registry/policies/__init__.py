@@ -1,0 +1,1 @@
+"""Gates: pulls and moves of tags, which policies allow or refuse."""
