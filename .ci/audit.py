@@ -21,6 +21,7 @@ LOCKS: Final = (
     "functions/requirements-envoy.txt",
     "functions/requirements-metrics.txt",
     "functions/requirements-scan.txt",
+    "functions/requirements-sigstore.txt",
     "functions/requirements-traces.txt",
     ".ci/requirements.txt",
 )

@@ -170,8 +170,8 @@ def test_every_folder_of_tests_proves_something() -> None:
 @pytest.mark.parametrize(
     ("heading", "groups", "others"),
     [
-        ("package", ("dependencies", "cloud", "completion", "metrics", "scan", "traces"), ()),
-        ("package for tests", ("test",), ("cloud", "completion", "metrics", "scan", "traces")),
+        ("package", ("dependencies", "cloud", "completion", "metrics", "scan", "sigstore", "traces"), ()),
+        ("package for tests", ("test",), ("cloud", "completion", "metrics", "scan", "sigstore", "traces")),
     ],
 )
 def test_each_dependency_is_explained_with_its_licence(

@@ -16,6 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RUNTIME = [Requirement(each) for each in PROJECT["dependencies"]]
 CLOUD = [Requirement(each) for each in PROJECT["optional-dependencies"]["cloud"]]
 SCAN = [Requirement(each) for each in PROJECT["optional-dependencies"]["scan"]]
+SIGSTORE = [Requirement(each) for each in PROJECT["optional-dependencies"]["sigstore"]]
 METRICS = [Requirement(each) for each in PROJECT["optional-dependencies"]["metrics"]]
 TRACES = [Requirement(each) for each in PROJECT["optional-dependencies"]["traces"]]
 TEST = [Requirement(each) for each in PROJECT["optional-dependencies"]["test"]]
@@ -50,6 +51,7 @@ def test_no_version_with_a_known_hole_may_be_installed(name: str) -> None:
         ("functions/requirements-envoy.txt", CLOUD),
         ("functions/requirements-metrics.txt", METRICS),
         ("functions/requirements-scan.txt", SCAN),
+        ("functions/requirements-sigstore.txt", SIGSTORE),
         ("functions/requirements-traces.txt", TRACES),
         (".ci/requirements.txt", [*RUNTIME, *CLOUD, *TEST]),
     ],
@@ -64,7 +66,7 @@ def test_a_lock_satisfies_what_the_program_wants(lock: str, wanted: list[Require
 
 
 def test_ci_tests_the_versions_that_are_deployed() -> None:
-    names = ("requirements", *(f"requirements-{extra}" for extra in ("envoy", "metrics", "scan", "traces")))
+    names = ("requirements", *(f"requirements-{extra}" for extra in ("envoy", "metrics", "scan", "sigstore", "traces")))
     deployed = {name: version for each in names for name, version in pins(f"functions/{each}.txt").items()}
     assert deployed.items() <= pins(".ci/requirements.txt").items()
     run = (ROOT / ".ci" / "run").read_text()

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 MIN_RSA: Final = 2048
 """Bits of a key."""
 
+CURVES: Final = ("secp256r1", "secp384r1", "secp521r1")
+
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 
 
@@ -28,6 +30,8 @@ def load_key(pem: bytes) -> PublicKey:
         raise KeyInvalid("it is not a public key as PEM") from None
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA:
         raise KeyInvalid(f"it has {key.key_size} bits, fewer than {MIN_RSA}")
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name not in CURVES:
+        raise KeyInvalid(f"its curve is {key.curve.name}, none of P-256, P-384 and P-521")
     if not isinstance(key, PublicKey):
         raise KeyInvalid("it is neither ECDSA, Ed25519 nor RSA")
     return key
@@ -39,7 +43,11 @@ def fingerprint(key: PublicKey) -> str:
 
 
 def is_valid(key: PublicKey, signature: bytes, signed: bytes) -> bool:
-    """Return whether a key made a signature. cosign signs with SHA-256, whatever the curve; others with the curve's."""
+    """Return whether a key made a signature.
+
+    cosign 1 and 2 sign with SHA-256, whatever the curve; cosign 3 and others with the curve's hash. With Ed25519,
+    cosign 3 signs a hash (Ed25519ph, RFC 8032), others the whole.
+    """
     match key:
         case ec.EllipticCurvePublicKey():
             schemes: Sequence[tuple[Any, ...]] = [(ec.ECDSA(each),) for each in (hashes.SHA256(), _hash_of(key))]
@@ -54,7 +62,22 @@ def is_valid(key: PublicKey, signature: bytes, signed: bytes) -> bool:
         except InvalidSignature:
             continue
         return True
-    return False
+    return isinstance(key, ed25519.Ed25519PublicKey) and _is_valid_prehashed(key, signature, signed)
+
+
+def _is_valid_prehashed(key: ed25519.Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:
+    """Return whether a key made a signature by Ed25519ph, which `cryptography` does not have."""
+    from nacl import bindings
+    from nacl.exceptions import BadSignatureError
+
+    if len(signature) != bindings.crypto_sign_BYTES:
+        return False
+    state = bindings.crypto_sign_ed25519ph_state()
+    bindings.crypto_sign_ed25519ph_update(state, signed)
+    try:
+        return bindings.crypto_sign_ed25519ph_final_verify(state, signature, key.public_bytes_raw())
+    except BadSignatureError:
+        return False
 
 
 def _hash_of(key: ec.EllipticCurvePublicKey) -> hashes.HashAlgorithm:

@@ -36,8 +36,8 @@ NOTATION: Final = "application/vnd.cncf.notary.signature"
 SIGNATURE_TYPES: Final = frozenset({BUNDLE, NOTATION})
 """Types of artifacts that may be signatures of their subject."""
 
-MAX_SIGNATURE: Final = 1024 * 1024
-"""Bytes of a candidate that are read."""
+MAX_SIGNATURE: Final = 256 * 1024
+"""Bytes of a candidate that are read. Signatures have at most some 20 KiB, with certificates and entries of a log."""
 
 
 class NotVerified(Exception):

@@ -1,0 +1,1 @@
+"""Signatures: what cosign, notation and Sigstore's identities signed is verified, and nothing else is."""
