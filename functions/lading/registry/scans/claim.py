@@ -41,19 +41,17 @@ class ClaimedLayer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignedDocument:
-    """Verified document about an image: OpenVEX, an SBOM, or the report of another scanner.
+class VexDocument:
+    """Verified OpenVEX document about an image.
 
     Attributes:
         digest: of the envelope or bundle in which it was signed.
         key: the name of the key of the configuration that signed it.
-        predicate_type: says what it is.
         content: the document, as JSON.
     """
 
     digest: str
     key: str
-    predicate_type: str
     content: bytes
 
 
@@ -72,8 +70,7 @@ class Claim:
         data: the versions of the vulnerability data of the last result, by ecosystem.
         missing: the ecosystems of which there was no data then.
         fingerprint: of the documents that are attached to the image, or "" if some are needed in any case.
-        signed: the documents about the image that count.
-        notes: about those that may count, and could not be read: the result is partial.
+        vex: the VEX documents about the image that count.
         remarks: about those that do not count.
     """
 
@@ -87,14 +84,13 @@ class Claim:
     data: Mapping[str, str] = field(default_factory=dict)
     missing: Sequence[str] = ()
     fingerprint: str = ""
-    signed: Sequence[SignedDocument] = ()
-    notes: Sequence[str] = ()
+    vex: Sequence[VexDocument] = ()
     remarks: Sequence[str] = ()
 
     @property
-    def signed_version(self) -> str:
-        """What identifies the signed documents, the notes and the remarks; "" where there are none."""
-        found = [*(f"{each.digest} {each.key}" for each in self.signed), *self.notes, *self.remarks]
+    def vex_version(self) -> str:
+        """What identifies the VEX documents and the remarks; "" where there are none."""
+        found = [*(f"{each.digest} {each.key}" for each in self.vex), *self.remarks]
         return hashlib.sha256(json.dumps(sorted(found)).encode()).hexdigest()[:12] if found else ""
 
 

@@ -58,7 +58,6 @@ def _item(vulnerability: Vulnerability, document: ScanDocument) -> dict[str, Any
         "path",
         "purl",
         "score",
-        "source",
         "suppressed",
         "uncertain",
     )
