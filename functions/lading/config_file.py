@@ -12,6 +12,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, time
 from pathlib import Path
 from typing import Any, Final
 
@@ -184,13 +185,34 @@ def _text(value: Any, place: str, setting: Setting, folder: Path | None) -> str:
             return str(value)
         case list() if value and all(isinstance(each, dict) for each in value):
             try:
-                return json.dumps(value, allow_nan=False)
+                return json.dumps(_tables(value, setting, folder), allow_nan=False, default=_time_text)
             except (TypeError, ValueError) as error:
                 raise ConfigError(f"{place} has no form in JSON: {error}") from None
         case list() if all(isinstance(each, str) and "," not in each for each in value):
             return ",".join(value)
         case _:
             raise ConfigError(f"{place} is neither a string, nor a number, nor an array of strings without commas")
+
+
+def _tables(value: Any, setting: Setting, folder: Path | None) -> Any:
+    """Return the tables of a setting that may be a file as well, with their own files from the same folder."""
+    if not setting.is_path or folder is None:
+        return value
+    if isinstance(value, list):
+        return [_tables(each, setting, folder) for each in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _tables(each, setting, folder) for key, each in value.items()}
+    if isinstance(file := found.get("file"), str):
+        found["file"] = _path(file, setting, folder)
+    return found
+
+
+def _time_text(value: Any) -> str:
+    """Return a date or time of TOML as text. Raises TypeError."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def _path(text: str, setting: Setting, folder: Path | None) -> str:

@@ -9,6 +9,7 @@ import logging
 
 from lading import audit
 from lading.cleanup_setting import cleanup_text, open_cleanup_policies
+from lading.policies_setting import policies_text
 from lading.registry.change_context import now
 from lading.registry.changes import Change
 from lading.registry.registry import Registry
@@ -36,6 +37,7 @@ def configured_rules(settings: Settings) -> RulesDocument:
         "grace": int(settings.grace.total_seconds()),
         "cleanup": _compact(cleanup_text(settings)),
         "cleanup-mode": settings.cleanup_mode,
+        "policies": policies_text(settings),
     }
     open_cleanup_policies(settings)
     given = {name: value for name, value in values.items() if settings.is_given(name)}
@@ -67,7 +69,7 @@ def configure_rules(settings: Settings, registry: Registry) -> None:
 
 
 class PolicyChanges:
-    """Applies the clean-up policies of a server's settings again once their file has changed.
+    """Applies the policies of a server's settings, for clean-up and of images, again once a file has changed.
 
     Not at each collection: of two servers with different policies, the one that started last decides.
     """
@@ -75,14 +77,18 @@ class PolicyChanges:
     def __init__(self, settings: Settings) -> None:
         """Remember the policies that the server starts with. Raises SettingsError."""
         self._settings = settings
-        self._applied = cleanup_text(settings)
+        self._applied = _texts(settings)
 
     def apply(self, registry: Registry) -> None:
         """Apply the policies if they have changed. Raises SettingsError."""
-        text = cleanup_text(self._settings)
-        if text != self._applied:
+        texts = _texts(self._settings)
+        if texts != self._applied:
             configure_rules(self._settings, registry)
-            self._applied = text
+            self._applied = texts
+
+
+def _texts(settings: Settings) -> tuple[str, str]:
+    return cleanup_text(settings), policies_text(settings)
 
 
 def log_changes(update: RulesUpdate, by: str) -> None:

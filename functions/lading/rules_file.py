@@ -30,6 +30,7 @@ from lading.registry.rules.changes import (
     change_rules,
     check_document,
 )
+from lading.registry.rules.rule_types import POLICIES
 from lading.settings import SETTINGS, SettingsError, settings_of
 from lading_storage.protocols import MetadataStore
 
@@ -110,9 +111,38 @@ def _rules_in(tables: Mapping[str, Any], name: str, folder: Path | None) -> Rule
     rules = tables.get(RULES, {})
     if folder is None and isinstance(rules, dict) and not isinstance(rules.get("cleanup", []), list):
         raise RulesError(f"{name}: cleanup is an array of policies")
+    if isinstance(rules, dict) and POLICIES.name in rules and folder is None:
+        # The policies of a request name no files: they would be this machine's.
+        tables = {**tables, RULES: rules | {POLICIES.name: own_policies(rules, name, None)}}
     try:
         return configured_rules(settings_of(config_of(tables, name, folder, SETTINGS)))
     except (ConfigError, SettingsError) as error:
+        raise RulesError(str(error)) from None
+
+
+def own_policies(rules: Mapping[str, Any], name: str, folder: Path | None) -> list[Any]:
+    """Return the policies in a table of rules, with what the files contain that they name.
+
+    Args:
+        rules: the table.
+        name: what messages call it.
+        folder: where files begin, or None if there may be none.
+
+    Raises:
+        RulesError: they are not valid.
+    """
+    from lading.policies.field_kinds import PolicyError
+    from lading.policies.policy_file import checked_text, read_policies
+    from lading.policies.policy_json import values_of
+
+    given = rules[POLICIES.name]
+    try:
+        if isinstance(given, str) and folder is not None:
+            return values_of(read_policies(folder / Path(given).expanduser()) if given else "")
+        if not isinstance(given, list):
+            raise PolicyError(f"{name}: policies are an array of tables")
+        return values_of(checked_text(given, folder, f"{name}: policies"))
+    except PolicyError as error:
         raise RulesError(str(error)) from None
 
 

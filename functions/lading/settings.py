@@ -195,6 +195,9 @@ class Settings(DerivedSettings):
         "whether the scheduled collection applies the policies, or only reports",
         parse.choice("plan", "apply"),
     )
+    policies: str = setting(
+        "rules", "", "FILE|JSON", "policies of images: a file in TOML, JSON or YAML, or the JSON itself", is_path=True
+    )
     log: str = setting(
         "log",
         "text",
@@ -287,9 +290,6 @@ class Settings(DerivedSettings):
     )
     vex_keys: Path | None = setting(
         "scans", "", "PATH", "public keys (PEM) whose VEX documents count: a file or folder", parse.file, is_path=True
-    )
-    scan_keys: Path | None = setting(
-        "scans", "", "PATH", "keys (PEM) whose SBOMs and reports count: a file or folder", parse.file, is_path=True
     )
     scanner: str = setting(
         "scans", "", "EMAIL", "the service account of the function `scan`: it may scan, nothing else"

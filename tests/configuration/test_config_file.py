@@ -45,6 +45,7 @@ VALUES: Mapping[str, tuple[str, str]] = {
     "collector": ('"c@example.com"', "c@example.com"),
     "cleanup": ('[{name = "old", action = {type = "Delete"}}]', '[{"name": "old", "action": {"type": "Delete"}}]'),
     "cleanup-mode": ('"apply"', "apply"),
+    "policies": ('[{name = "prod", until = 2027-01-31}]', '[{"name": "prod", "until": "2027-01-31"}]'),
     "log": ('"json"', "json"),
     "log-level": ('"debug"', "debug"),
     "threads": ("64", "64"),
@@ -61,7 +62,6 @@ VALUES: Mapping[str, tuple[str, str]] = {
     "vulnerability-updates": ('"off"', "off"),
     "vulnerability-repository": ('"tools/vulnerabilities"', "tools/vulnerabilities"),
     "vex-keys": ('"/srv/vex"', "/srv/vex"),
-    "scan-keys": ('"/srv/scanners"', "/srv/scanners"),
     "metrics": ('"127.0.0.1:9464"', "127.0.0.1:9464"),
 }
 """A value of each setting in TOML, and the same as an option gives it."""
@@ -208,7 +208,7 @@ WRONG = {
     "[server]\nthreads = " + "9" * 5000: "lading.toml is not TOML: Exceeds the limit",
     "a = " + "[" * 5000: "lading.toml is not TOML",
     "[stores]\ndata = '/tmp/x'\nblobs = \"a\\u0000b\"": "blobs in [stores] is neither a string",
-    "[[rules.cleanup]]\nname = 1979-05-27": "cleanup in [rules] has no form in JSON",
+    "[[rules.cleanup]]\nname = nan": "cleanup in [rules] has no form in JSON",
     '[server]\n"\\u001b[31mx\\nInj" = 1': "there is no \\x1b[31mx\\nInj in [server]",
     '[server]\naddress = "\\u001b[31m\\nx"': "is HOST:PORT, not \\x1b[31m\\nx",
 }

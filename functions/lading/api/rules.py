@@ -22,13 +22,13 @@ from lading.registry.change_context import now
 from lading.registry.changes import Change
 from lading.registry.errors import RULES_INVALID, RegistryError
 from lading.registry.rules.changes import RuleChange, RulesError
-from lading.registry.rules.rule_types import RULE_TYPES, Value, duration_text
+from lading.registry.rules.rule_types import CLEANUP, POLICIES, RULE_TYPES, Value, duration_text
 from lading.rules_file import NAMESPACES, RULES, apply_document, document_of
 from lading.surface.request_context import RequestContext
 from lading_storage.records.rules import RuleSet
 
 MAX_BODY: Final = 256 * 1024
-"""Bytes of a PUT: clean-up policies have at most 64 KiB in each section."""
+"""Bytes of a PUT: policies have at most 64 KiB in each section, and clean-up policies as many."""
 
 DRY_RUN: Final = "dry-run"
 FORCE: Final = "force"
@@ -125,8 +125,10 @@ def _values(rules: RuleSet | None) -> dict[str, Any]:
 
 def _plain(name: str, value: Value) -> Any:
     """Return a value in JSON: lists of patterns, times as text, policies as an array."""
-    if name == "cleanup":
+    if name == CLEANUP.name:
         return json.loads(str(value) or "[]")
+    if name == POLICIES.name:
+        return json.loads(str(value))["policies"] if value else []
     match value:
         case tuple():
             return list(value)

@@ -13,8 +13,8 @@ from lading.config_file import ConfigError, read_text
 from lading.json_values import parse_time
 from lading.registry.rules.changes import RuleChange, RulesError, RulesUpdate, Values
 from lading.registry.rules.effective import EffectiveRules, namespace_of
-from lading.registry.rules.rule_types import BY_NAME, UNDELETE, Value
-from lading.rules_file import NAMESPACES, RULES, document_of
+from lading.registry.rules.rule_types import BY_NAME, POLICIES, UNDELETE, Value
+from lading.rules_file import NAMESPACES, RULES, document_of, own_policies
 from lading_storage.records.rules import REGISTRY_RULES, NamespaceRules, RegistryRules
 
 PATH: Final = "/v2/_lading/rules"
@@ -128,4 +128,13 @@ def _tables_of(file: Path) -> dict[str, Any]:
         raise RulesError(str(error)) from None
     except (ValueError, RecursionError) as error:
         raise RulesError(f"{file} is not TOML: {error}") from None
-    return {name: tables[name] for name in (RULES, NAMESPACES) if name in tables}
+    found: dict[str, Any] = {name: tables[name] for name in (RULES, NAMESPACES) if name in tables}
+    return _with_policies(found, file)
+
+
+def _with_policies(tables: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return the sections of rules with what the files of their policies contain. Raises RulesError."""
+    if POLICIES.name in tables and not isinstance(tables[POLICIES.name], dict):
+        name, folder = f"{file}", file.absolute().parent
+        return tables | {POLICIES.name: own_policies(tables, name, folder)}
+    return {name: _with_policies(each, file) if isinstance(each, dict) else each for name, each in tables.items()}

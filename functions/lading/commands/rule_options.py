@@ -19,7 +19,7 @@ def refuse_looser(settings: Settings, store: "Registry") -> None:
     """
     from lading.configured_rules import configured_rules
     from lading.registry.rules.changes import REGISTRY
-    from lading.registry.rules.rule_types import BY_NAME, show
+    from lading.registry.rules.rule_types import BY_NAME
 
     given = [name for name in CHECKED if settings.sources[name].startswith("--")]
     if not given:
@@ -30,6 +30,6 @@ def refuse_looser(settings: Settings, store: "Registry") -> None:
         value = rule.of(recorded)
         if value is not None and (rule.loosens(value, option) or (name == "cleanup" and value != option)):
             raise CommandError(
-                f"--{name}: the registry's rule is {show(value)}, and {show(option)} would protect less or other things"
-                "; leave the option out, or change the rule with `lading rules apply`"
+                f"--{name}: the registry's rule is {rule.show(value)}, and {rule.show(option)} would protect less or"
+                " other things; leave the option out, or change the rule with `lading rules apply`"
             )

@@ -164,9 +164,10 @@ def _http_rules(parsed: argparse.Namespace) -> "HttpRules":
 
 
 def _change_row(change: "RuleChange") -> RuleChangeRow:
-    from lading.registry.rules.rule_types import show
+    from lading.registry.rules.rule_types import BY_NAME
 
-    return RuleChangeRow(change.scope, change.rule, show(change.before), show(change.after), change.loosens)
+    rule = BY_NAME[change.rule]
+    return RuleChangeRow(change.scope, change.rule, rule.show(change.before), rule.show(change.after), change.loosens)
 
 
 def _show(parsed: argparse.Namespace, settings: Settings) -> None:
@@ -192,13 +193,13 @@ def _show(parsed: argparse.Namespace, settings: Settings) -> None:
 def _registry_rows(registry: "RuleSet | None", settings: Settings) -> Iterator[RuleRow]:
     from lading.configured_rules import configured_rules
     from lading.registry.rules.changes import REGISTRY
-    from lading.registry.rules.rule_types import RULE_TYPES, show
+    from lading.registry.rules.rule_types import RULE_TYPES
 
     configured = configured_rules(settings).tables[REGISTRY]
     for rule in RULE_TYPES:
         recorded, wanted = rule.of(registry), configured.get(rule.name)
         differs = rule.name in configured and wanted != recorded
-        yield _row("", rule, registry, show(wanted) if differs else "")
+        yield _row("", rule, registry, rule.show(wanted) if differs else "")
 
 
 def _namespace_rows(namespace: "RuleSet") -> Iterator[RuleRow]:
@@ -209,13 +210,11 @@ def _namespace_rows(namespace: "RuleSet") -> Iterator[RuleRow]:
 
 
 def _row(scope: str, rule: "RuleType", rules: "RuleSet | None", configured: str = "") -> RuleRow:
-    from lading.registry.rules.rule_types import show
-
     value = rule.of(rules)
     edited = rules is not None and (bool(scope) or rule.name in rules.edited)
     source = "default" if value is None and not edited else "change" if edited else "configuration"
     by = f"{rules.by}, {format_time(rules.changed)}" if rules is not None and source != "default" else ""
-    shown = show(rule.default if value is None and not scope else value)
+    shown = rule.show(rule.default if value is None and not scope else value)
     return RuleRow(scope, rule.name, shown, source, by, configured, _former(rule, rules))
 
 

@@ -30,6 +30,7 @@ class RuleSet(Record):
         grace: how long garbage collection keeps a blob that no manifest references, in seconds.
         cleanup: the clean-up policies, as JSON.
         cleanup_mode: "plan" or "apply".
+        policies: what images have to fulfil to be pulled, as JSON (lading.policies.policy_json).
         serial: the serial of the configuration that was applied last, or 0.
         number: the number of changes so far.
         changed: when the rules were last changed.
@@ -46,6 +47,7 @@ class RuleSet(Record):
     grace: int = 0
     cleanup: str = ""
     cleanup_mode: str = ""
+    policies: str = ""
     serial: int = 0
     number: int = 0
     changed: datetime

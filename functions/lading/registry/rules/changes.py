@@ -26,7 +26,6 @@ from lading.registry.rules.rule_types import (
     UNDELETE,
     Value,
     duration_text,
-    show,
 )
 from lading_storage.protocols import Create, MetadataStore, Replace, Write
 from lading_storage.records.core import Key
@@ -74,8 +73,8 @@ class RuleChange:
 
     def __str__(self) -> str:
         """Return the change as text: `team: immutable: none -> *:v*`."""
-        scope = f"namespace {self.scope}: " if self.scope else ""
-        return f"{scope}{self.rule}: {show(self.before)} -> {show(self.after)}"
+        scope, rule = f"namespace {self.scope}: " if self.scope else "", BY_NAME[self.rule]
+        return f"{scope}{self.rule}: {rule.show(self.before)} -> {rule.show(self.after)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +194,7 @@ def check_document(document: RulesDocument) -> None:
             try:
                 BY_NAME[name].check(value)
                 if scope:
-                    BY_NAME[name].check_namespace(value)
+                    BY_NAME[name].check_namespace(value, scope)
             except ValueError as error:
                 raise RulesError(f"{place}{name}: {error}") from None
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+from lading.registry.rules import policy_rule
 from lading.registry.rules.immutable import ImmutableTags
 from lading.registry.rules.missing_content import SPARSE, URLS, MissingContent
 from lading_storage.records.rules import RuleSet
@@ -20,7 +21,7 @@ DEFAULT_UNDELETE: Final = timedelta(days=7)
 DEFAULT_GRACE: Final = timedelta(hours=24)
 MAX_PATTERNS: Final = 500
 MAX_POLICIES: Final = 64 * 1024
-"""Characters of the clean-up policies: each change of a tag reads the record that contains them."""
+"""Characters of the clean-up policies, and of the others: each change of a tag reads the record that contains them."""
 
 MAX_SECONDS: Final = 100 * 365 * 86_400
 
@@ -36,19 +37,22 @@ class RuleType:
         default: the value of a rule that is not set.
         check: raises ValueError, with a sentence without its beginning, if a value is not valid.
         strictest: returns the value that protects whatever one of two values protects.
-        check_namespace: raises ValueError if a namespace may not have the value, whatever the registry's is.
+        check_namespace: raises ValueError if the namespace with a name may not have the value, whatever the registry's
+            is.
         follows_latest: whether a configuration without a serial replaces the value of an earlier one, rather than only
             making it stricter.
         neutral: the value that adds nothing to the registry's: that of a namespace without one, if it is not `default`.
+        summary: returns a long text for people, or "".
     """
 
     name: str
     default: Value
     check: Callable[[Any], None]
     strictest: Callable[[Any, Any], Value]
-    check_namespace: Callable[[Any], None]
+    check_namespace: Callable[[Any, str], None]
     follows_latest: bool = False
     neutral: Value | None = None
+    summary: Callable[[str], str] | None = None
 
     @property
     def field(self) -> str:
@@ -61,6 +65,10 @@ class RuleType:
             return None
         value: Value = getattr(rules, self.field)
         return value
+
+    def show(self, value: Value | None) -> str:
+        """Return a value as text for people."""
+        return show(self.summary(value) if self.summary and isinstance(value, str) else value)
 
     def loosens(self, before: Value | None, after: Value | None, *, in_namespace: bool = False) -> bool:
         """Return whether a change from one value to another, of the registry or a namespace, protects less.
@@ -143,7 +151,7 @@ def _check_seconds(value: int) -> None:
         raise ValueError("a time is at most 36500d")
 
 
-def _check_policies(value: str) -> None:
+def _check_cleanup(value: str) -> None:
     """Check the size and the form; what the policies say is checked by their own parser (configured_rules)."""
     if len(value) > MAX_POLICIES:
         raise ValueError(f"clean-up policies have at most {MAX_POLICIES} characters")
@@ -156,26 +164,26 @@ def _check_mode(value: str) -> None:
         raise ValueError("the mode is plan or apply")
 
 
-def _check_namespace_missing(value: tuple[str, ...]) -> None:
+def _check_namespace_missing(value: tuple[str, ...], _: str) -> None:
     if any(not each.startswith("!") for each in value):
         raise ValueError("a namespace can only make exceptions (!REPOSITORY:sparse); the registry's rules allow more")
 
 
-def _check_namespace_policies(value: str) -> None:
+def _check_namespace_cleanup(value: str, _: str) -> None:
     if any(each.get("immutableTags") for each in json.loads(value or "[]") if isinstance(each, dict)):
         raise ValueError("only a policy of the whole registry may delete immutable tags")
 
 
-def _check_namespace_mode(value: str) -> None:
+def _check_namespace_mode(value: str, _: str) -> None:
     if value != "plan":
         raise ValueError("a namespace can only have the mode plan; the registry's rules decide whether to apply")
 
 
-def _refuse_namespace(value: Value) -> None:
+def _refuse_namespace(value: Value, _: str) -> None:
     raise ValueError("it applies to the whole registry, and a namespace has none of its own")
 
 
-def _accept(value: Value) -> None:
+def _accept(value: Value, _: str) -> None:
     """Accept any value."""
 
 
@@ -191,7 +199,7 @@ RULE_TYPES: Final = (
     ),
     RuleType("undelete", int(DEFAULT_UNDELETE.total_seconds()), _check_seconds, max, _accept, neutral=0),
     RuleType("grace", int(DEFAULT_GRACE.total_seconds()), _check_seconds, max, _refuse_namespace),
-    RuleType("cleanup", "", _check_policies, lambda old, new: new, _check_namespace_policies, follows_latest=True),
+    RuleType("cleanup", "", _check_cleanup, lambda old, new: new, _check_namespace_cleanup, follows_latest=True),
     RuleType(
         "cleanup-mode",
         "plan",
@@ -201,9 +209,17 @@ RULE_TYPES: Final = (
         follows_latest=True,
         neutral="apply",
     ),
+    RuleType(
+        "policies",
+        "",
+        policy_rule.check,
+        policy_rule.strictest,
+        policy_rule.check_in_namespace,
+        summary=policy_rule.summary,
+    ),
 )
 """All rules, in the order in which they are shown."""
 
 BY_NAME: Final = {each.name: each for each in RULE_TYPES}
 
-IMMUTABLE, ALLOW_MISSING, UNDELETE, GRACE, CLEANUP, CLEANUP_MODE = RULE_TYPES
+IMMUTABLE, ALLOW_MISSING, UNDELETE, GRACE, CLEANUP, CLEANUP_MODE, POLICIES = RULE_TYPES
