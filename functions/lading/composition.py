@@ -14,7 +14,7 @@ from lading.registry.registry import Registry
 from lading.registry.rules.effective import NO_LOCAL_RULES, LocalRules, undelete_of
 from lading.registry.rules.immutable import ImmutableTags
 from lading.registry.rules.missing_content import MissingContent
-from lading.scan_composition import honour_vex, scans_images
+from lading.scan_composition import honour_documents, scans_images
 from lading.settings import DATABASE, Settings, SettingsError
 from lading_storage.errors import ForeignStore, StoreNotFound
 from lading_storage.protocols import BlobStore, MetadataStore
@@ -236,7 +236,7 @@ def create(settings: Settings, metrics: "Metrics | None" = None, traces: "Traces
     metadata, blobs = _open_observed(settings, not standby, metrics, traces)
     registry = Registry(blobs, metadata, NO_LOCAL_RULES, scans_images=scans_images(settings))
     registry.vulnerability_repository = settings.vulnerability_repository
-    honour_vex(settings, registry)
+    honour_documents(settings, registry)
     if standby:
         registry.last_pulls.stop()
     else:

@@ -36,22 +36,24 @@ def scans_images(settings: Settings) -> bool:
     return can_scan
 
 
-def honour_vex(settings: Settings, registry: Registry) -> None:
-    """Let VEX documents count that a key of the settings signed. Nothing is imported where there is none.
+def honour_documents(settings: Settings, registry: Registry) -> None:
+    """Let documents about images count that a key of the settings signed. Nothing is imported where there is none.
 
     Raises:
         SettingsError: a key cannot be used.
     """
-    if settings.vex_keys is None:
+    if settings.vex_keys is None and settings.scan_keys is None:
         return
     from lading.signatures.public_keys import KeyInvalid
-    from lading.vulnerabilities.vex_keys import load_keys
+    from lading.vulnerabilities.document_keys import DocumentKeys, load_keys
 
-    try:
-        keys = load_keys(settings.vex_keys)
-    except KeyInvalid as error:
-        raise SettingsError(f"--vex-keys: {error}") from None
-    registry.honour_vex(keys)
+    found = {}
+    for name, path in (("vex", settings.vex_keys), ("scan", settings.scan_keys)):
+        try:
+            found[name] = load_keys(path) if path else {}
+        except KeyInvalid as error:
+            raise SettingsError(f"--{name}-keys: {error}") from None
+    registry.honour_documents(DocumentKeys(found["vex"], found["scan"]))
 
 
 def open_scan_job(settings: Settings, registry: Registry) -> "SlicedJob":

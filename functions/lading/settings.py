@@ -291,6 +291,9 @@ class Settings(DerivedSettings):
     vex_keys: Path | None = setting(
         "scans", "", "PATH", "public keys (PEM) whose VEX documents count: a file or folder", parse.file, is_path=True
     )
+    scan_keys: Path | None = setting(
+        "scans", "", "PATH", "keys (PEM) whose SBOMs and reports count: a file or folder", parse.file, is_path=True
+    )
     scanner: str = setting(
         "scans", "", "EMAIL", "the service account of the function `scan`: it may scan, nothing else"
     )

@@ -62,6 +62,7 @@ VALUES: Mapping[str, tuple[str, str]] = {
     "vulnerability-updates": ('"off"', "off"),
     "vulnerability-repository": ('"tools/vulnerabilities"', "tools/vulnerabilities"),
     "vex-keys": ('"/srv/vex"', "/srv/vex"),
+    "scan-keys": ('"/srv/scanners"', "/srv/scanners"),
     "metrics": ('"127.0.0.1:9464"', "127.0.0.1:9464"),
 }
 """A value of each setting in TOML, and the same as an option gives it."""

@@ -17,8 +17,8 @@ from lading.scanner.registry_client import RegistryUnreachable
 from lading.scanner.scan_job import ScanJob
 from lading.scanning.layer_scanner import LayerDescriptor
 from lading.scanning.packages import LayerPackages, Package
+from lading.vulnerabilities.document_keys import DocumentKeys, load_keys
 from lading.vulnerabilities.download import Update
-from lading.vulnerabilities.vex_keys import load_keys
 from lading_storage.digests import digest_of
 from tests.scans.scan_steps import EXTRACTOR, facts_of, pushed, referrers, result_of
 from tests.scans.scanner_server import ScannerServer, SignedStore, running, serving_scanner
@@ -264,12 +264,12 @@ def test_the_registry_verifies_vex_documents_for_a_scanner(
     registry: Registry, backend: HttpBackend, tmp_path: Path
 ) -> None:
     image = pushed(registry)
-    registry.honour_vex(load_keys(write_keys(tmp_path / "vex")))
+    registry.honour_documents(DocumentKeys(vex=load_keys(write_keys(tmp_path / "vex"))))
     about = document("CVE-1", "pkg:npm/left-pad")
     attach(registry, image, bundle(envelope(about, image.digest)))
     attach(registry, image, bundle(envelope(about, image.digest, FORGER)))
 
     claim = claimed(backend)
 
-    assert [(each.key, json.loads(each.content)) for each in claim.vex] == [("release", about)]
+    assert [(each.key, json.loads(each.content)) for each in claim.signed] == [("release", about)]
     assert claim.remarks == ("1 VEX document does not count: no key of the configuration signed it",)

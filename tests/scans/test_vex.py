@@ -8,11 +8,11 @@ from typing import Any, Final
 import pytest
 
 from lading.registry.registry import Registry
-from lading.registry.scans import vex_referrers
-from lading.registry.scans.vex_referrers import MAX_ENVELOPE
+from lading.registry.scans import signed_referrers
+from lading.registry.scans.signed_referrers import MAX_VEX
 from lading.scanning.documents.scan_document import ScanDocument
 from lading.scanning.findings import DONE
-from lading.vulnerabilities.vex_keys import load_keys
+from lading.vulnerabilities.document_keys import DocumentKeys, load_keys
 from lading_storage.records.core import Manifest
 from lading_storage.records.scans import MATCH
 from lading_storage.stores import Stores
@@ -43,7 +43,7 @@ FORGED: Final = "1 VEX document does not count: no key of the configuration sign
 @pytest.fixture
 def registry(stores: Stores, clock: FakeClock, tmp_path: Path) -> Registry:
     registry = Registry(stores.blobs, stores.metadata, clock=clock, scans_images=True)
-    registry.honour_vex(load_keys(write_keys(tmp_path / "vex")))
+    registry.honour_documents(DocumentKeys(vex=load_keys(write_keys(tmp_path / "vex"))))
     return registry
 
 
@@ -123,7 +123,7 @@ OTHER: Final = "sha256:" + "b" * 64
         (bundle(envelope(document("GHSA-1", LEFT_PAD), OTHER)), "it is about something else"),
         (json.dumps(document("GHSA-1", LEFT_PAD)).encode(), "it is not a signed statement"),
         (b"[" * 10_000, "it is not a signed statement"),
-        (b" " * (MAX_ENVELOPE + 1), "it has more than 1 MiB"),
+        (b" " * (MAX_VEX + 1), "it has more than 1 MiB"),
     ],
     ids=["another image", "unsigned", "no JSON", "too large"],
 )
@@ -220,13 +220,13 @@ def test_a_document_that_comes_during_a_scan_is_compared_after_it(
     image = pushed(registry)
     claim = only_claim(registry)
     attach_by_tag(registry, image, signed(image)) if by_tag else attach(registry, image, bundle(signed(image)))
-    assert claim.vex == ()
+    assert claim.signed == ()
 
     registry.scans.results.accept(A, image.digest, claim.nonce, result_of(claim, clock))
 
     clock.advance(minutes=1)
     again = scan(registry, clock, 2)
-    assert (again.task, [each.key for each in again.vex]) == (MATCH, ["release"])
+    assert (again.task, [each.key for each in again.signed]) == (MATCH, ["release"])
     assert facts_of(registry, image).next > clock.time
 
 
@@ -243,7 +243,7 @@ def test_another_referrer_makes_nothing_due(registry: Registry, clock: FakeClock
 def test_only_the_newest_attestations_are_read(
     registry: Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vex_referrers, "MAX_ATTESTATIONS", 2)
+    monkeypatch.setattr(signed_referrers, "MAX_ATTESTATIONS", 2)
     image = pushed(registry)
     for number in range(3):
         attach(registry, image, bundle(signed(image, author=f"author {number}")))
@@ -251,20 +251,20 @@ def test_only_the_newest_attestations_are_read(
 
     claim = only_claim(registry)
 
-    assert [json.loads(each.content)["author"] for each in claim.vex] == ["author 2", "author 1"]
-    assert claim.remarks == ("only the 2 newest attestations were read",)
+    assert [json.loads(each.content)["author"] for each in claim.signed] == ["author 2", "author 1"]
+    assert claim.remarks == ("1 older attestation was not read",)
 
 
 def test_documents_are_limited_in_bytes(registry: Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vex_referrers, "MAX_DOCUMENTS_SIZE", 500)
+    monkeypatch.setattr(signed_referrers, "MAX_DOCUMENTS_SIZE", 500)
     image = pushed(registry)
     for number in range(3):
         attach(registry, image, bundle(signed(image, author=f"author {number}")))
 
     claim = only_claim(registry)
 
-    assert len(claim.vex) == 1
-    assert claim.remarks[0].startswith("2 VEX documents do not count: the newer ones have")
+    assert len(claim.signed) == 1
+    assert claim.remarks[0].startswith("2 VEX documents do not count: the newer documents have")
 
 
 def test_without_keys_nothing_counts_and_nothing_costs_more(stores: Stores, clock: FakeClock, tmp_path: Path) -> None:
@@ -280,12 +280,12 @@ def test_without_keys_nothing_counts_and_nothing_costs_more(stores: Stores, cloc
         clock.advance(days=1)
         metadata.calls.clear()
         claim = only_claim(registry)
-        assert (bool(claim.vex), claim.remarks) == (bool(registry._vex_keys), ())
+        assert (bool(claim.signed), claim.remarks) == (bool(registry._document_keys), ())
         return list(metadata.calls)
 
     without = calls_of_a_claim()
     registry = Registry(stores.blobs, metadata, clock=clock, scans_images=True)
-    registry.honour_vex(load_keys(write_keys(tmp_path / "vex")))
+    registry.honour_documents(DocumentKeys(vex=load_keys(write_keys(tmp_path / "vex"))))
     assert len(calls_of_a_claim()) == len(without) + 3
 
 
@@ -300,5 +300,5 @@ def test_a_push_of_an_image_costs_no_call_more_with_keys(stores: Stores, clock: 
         return len(metadata.calls)
 
     before = calls_of_a_push()
-    registry.honour_vex(load_keys(write_keys(tmp_path / "vex")))
+    registry.honour_documents(DocumentKeys(vex=load_keys(write_keys(tmp_path / "vex"))))
     assert calls_of_a_push() == before

@@ -161,6 +161,7 @@ def test_there_are_values_of_both_kinds_for_each_setting_that_is_parsed() -> Non
         "hmac_key",
         "cdn_key",
         "vex_keys",
+        "scan_keys",
     )
     stored: Any = ("blobs", "metadata", "access", "keys", "collector", "cleanup", "publisher", "scanner")
     parsed = {each.variable for each in SETTINGS if each.name not in (*decided, *stored)}

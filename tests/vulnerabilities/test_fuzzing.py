@@ -6,19 +6,29 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from lading.scanning.documents import scan_document
+from lading.scanning.documents.harbor import harbor
+from lading.scanning.documents.sarif import sarif
+from lading.scanning.documents.statement import statement
+from lading.scanning.findings import DONE, Report
 from lading.scanning.packages import NPM, ImagePackages, Package
 from lading.signatures.dsse import verify
 from lading.signatures.signature import NotVerified
-from lading.vulnerabilities import database, openvex, osv
+from lading.vulnerabilities import database, openvex, osv, purl_packages, sboms, vulnerability_reports
 from lading.vulnerabilities.matcher import match
 from lading.vulnerabilities.openvex import VexError
 from lading.vulnerabilities.osv import RecordError
+from lading.vulnerabilities.reported import SignedReport, merge
+from lading.vulnerabilities.sboms import CYCLONEDX, SPDX, SbomError
+from lading.vulnerabilities.vulnerability_reports import ReportError
 from tests.support.osv_dumps import affected, record, write_dump
+from tests.support.scanner_documents import cyclonedx, grype, in_toto, report, spdx, trivy
 
 ROUNDS: Final = 20_000 if os.environ.get("LADING_NIGHTLY") == "1" else 500
 TEXTS: Final = ("", "x", "\ud800", "9" * 5000, "1.0.0", "0")
@@ -41,6 +51,16 @@ DOCUMENT: Final[Mapping[str, Any]] = {
             "status": "not_affected",
         }
     ],
+}
+PACKAGE: Final = "pkg:deb/debian/a@1.0.0?arch=amd64&distro=debian-12&upstream=b%401"
+SBOMS: Final[Mapping[str, Mapping[str, Any]]] = {
+    CYCLONEDX: cyclonedx(PACKAGE, "pkg:rpm/redhat/a@1-1?epoch=1&upstream=b-1-1.src.rpm", "pkg:golang/a/b@v1"),
+    SPDX: spdx(PACKAGE, "pkg:npm/a@1.0.0"),
+}
+REPORTS: Final[Mapping[str, Any]] = {
+    "trivy": report(trivy("CVE-1", "pkg:npm/a@1.0.0", PkgName="a", FixedVersion="2", Title="a")),
+    "grype": report(grype("GHSA-1", PACKAGE)),
+    "in-toto": report(in_toto("CVE-1", package="a", version="1", fixed="2", aliases=["GHSA-1"])),
 }
 ENVELOPE: Final[Mapping[str, Any]] = {
     "payloadType": "application/vnd.in-toto+json",
@@ -75,14 +95,34 @@ def parse_vex(content: bytes) -> None:
         openvex.parse(json.loads(content))
 
 
+def parse_sbom(predicate_type: str, content: bytes) -> None:
+    with suppress(ValueError):
+        for purl in sboms.parse(predicate_type, json.loads(content)).purls:
+            if (named := purl_packages.read(purl)) is not None:
+                purl_packages.identity(named.package)
+
+
+def parse_report(content: bytes) -> None:
+    with suppress(ValueError):
+        report = vulnerability_reports.parse(json.loads(content))
+        image = ImagePackages(packages=[Package(type=NPM, name="a", version="1.0.0")])
+        found, _ = merge([], image, [SignedReport("signed by a", report.reported)])
+        made = Report(digest="sha256:a", state=DONE, image=image, findings=found, at=report.at, scanner="1")
+        document = scan_document.read(statement(made))
+        assert sarif(document)
+        assert harbor(document)
+
+
 @pytest.mark.parametrize(
     ("value", "read", "refused"),
     [
         (RECORD, lambda content: osv.parse(content, "npm"), RecordError),
         (DOCUMENT, parse_vex, VexError),
         (ENVELOPE, lambda content: verify(content, {}, "sha256:a"), NotVerified),
+        *((value, partial(parse_sbom, kind), SbomError) for kind, value in SBOMS.items()),
+        *((value, parse_report, ReportError) for value in REPORTS.values()),
     ],
-    ids=["record", "document", "envelope"],
+    ids=["record", "document", "envelope", "cyclonedx", "spdx", *REPORTS],
 )
 def test_what_is_nearly_right(value: Any, read: Callable[[bytes], object], refused: type[Exception]) -> None:
     outcomes = set()

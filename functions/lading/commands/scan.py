@@ -29,7 +29,7 @@ MAX_WAIT: Final = 3600.0
 """Seconds in which a scan has to end."""
 
 
-OPTIONS: Final = (*REGISTRY, "vex-keys")
+OPTIONS: Final = (*REGISTRY, "vex-keys", "scan-keys")
 
 COLUMNS: Final[tuple[Column[Row], ...]] = (
     Column("SEVERITY", lambda row: row.severity),

@@ -41,10 +41,10 @@ class StoreScans:
 
     def __init__(self, opened: "Registry", settings: Settings, target: Reference, platform: str) -> None:
         """Find the image. Raises RegistryError, SettingsError."""
-        from lading.scan_composition import honour_vex
+        from lading.scan_composition import honour_documents
 
         self._settings = settings
-        honour_vex(settings, opened)
+        honour_documents(settings, opened)
         reference = opened.inspection.find_digest(target.repository, target.digest) if target.digest else target.tag
         self._registry = opened
         self._repository = target.repository

@@ -1,6 +1,6 @@
 """Registry: the facade through which the layers above use the registry's rules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lading.registry.inspection import Inspection
     from lading.registry.scans.scans import Scans
     from lading.registry.usage_pages import UsagePages
-    from lading.signatures.public_keys import PublicKey
+    from lading.vulnerabilities.document_keys import DocumentKeys
 
 
 class Registry:
@@ -66,7 +66,7 @@ class Registry:
         self._clock = clock
         self.scans_images = scans_images
         self.vulnerability_repository = "lading/vulnerabilities"
-        self._vex_keys: Mapping[str, PublicKey] = {}
+        self._document_keys: DocumentKeys | None = None
         self.objects = blobs
         self.metadata = metadata
         self.blobs = Blobs(blobs, metadata, clock)
@@ -86,9 +86,9 @@ class Registry:
         self.pull = Pull(self.manifests.lookup, self.gates, self.last_pulls)
         self.push = Push(self.manifests, Tagging(metadata, self.tags, clock))
 
-    def honour_vex(self, keys: "Mapping[str, PublicKey]") -> None:
-        """Let VEX documents count that one of `keys` signed; called before the first request."""
-        self._vex_keys = keys
+    def honour_documents(self, keys: "DocumentKeys") -> None:
+        """Let documents about images count that one of `keys` signed; called before the first request."""
+        self._document_keys = keys
         self.push.after = lambda manifest, tags: make_comparison_due(self.metadata, self._clock, manifest, tags)
 
     @property
@@ -126,11 +126,11 @@ class Registry:
         from lading.registry.scans.scans import Scans
 
         content = Content(self.metadata, self.manifests, self.uploads, self.blobs, self._clock)
-        if not self._vex_keys:
+        if self._document_keys is None:
             return Scans(content)
-        from lading.registry.scans.vex_referrers import VexReferrers
+        from lading.registry.scans.signed_referrers import SignedReferrers
 
-        return Scans(content, VexReferrers(self.metadata, self.manifests, self.blobs, self._vex_keys))
+        return Scans(content, SignedReferrers(self.metadata, self.manifests, self.blobs, self._document_keys))
 
     def repositories(self, after: str, limit: int) -> Page[str]:
         """Return the first `limit` repositories after `after`, in lexical order, without deleted ones."""

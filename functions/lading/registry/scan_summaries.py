@@ -69,8 +69,8 @@ def is_image(contents: ManifestContents) -> bool:
 
 def summary_of(facts: Facts) -> ScanSummary:
     """Return the summary of one image."""
-    is_known = facts.state in COUNTED and is_compared(data_of(facts))
     counts = json.loads(facts.counts) if facts.counts else {}
+    is_known = facts.state in COUNTED and (is_compared(data_of(facts)) or bool(counts))
     return ScanSummary(
         state=facts.state,
         at=facts.at,

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -21,26 +21,23 @@ from lading.json_values import plain
 from lading.registry.change_context import Clock
 from lading.registry.errors import SCAN_CLAIM_UNKNOWN, RegistryError
 from lading.registry.scans.claim import MAX_WORST, MAX_WORST_SIZE, Claim, ClaimedLayer, ScanResult
-from lading.scanner import vex
+from lading.scanner import signed_documents
 from lading.scanner.backend import LayerReader, OpenedData, ScanBackend
 from lading.scanning import image_packages
 from lading.scanning.documents.cyclonedx import cyclonedx
 from lading.scanning.documents.encoding import encode as encode_document
 from lading.scanning.documents.statement import document_of, statement
-from lading.scanning.findings import DONE, EXPLOITS, FAILED, PARTIAL, UNSUPPORTED, WAITING, Report
+from lading.scanning.findings import DONE, EXPLOITS, FAILED, PARTIAL, SIGNED, UNSUPPORTED, WAITING, Finding, Report
 from lading.scanning.layer_packages import EXTRACTOR_VERSION, decode, decoded_size, encode
 from lading.scanning.layer_scanner import LayerDescriptor, LayerFailed
 from lading.scanning.limits import MAX_DECLARED_PACKAGES, MAX_IMAGE_PACKAGES, MAX_IMAGE_TEXT, MIB
 from lading.scanning.packages import ImagePackages, LayerPackages
-from lading.vulnerabilities import ecosystems
+from lading.vulnerabilities import ecosystems, reported
 from lading.vulnerabilities.matcher import Matcher, Matches
 from lading.vulnerabilities.openvex import suppress
 
 MAX_IMAGE_SECONDS: Final = 600.0
 """Seconds after which no further layer of an image is begun. What was read is kept for the next try."""
-
-VEX: Final = "vex"
-"""The name under which a result says which VEX documents it used."""
 
 ENDED_CLAIMS: Final = "claims that had ended"
 UNCHANGED: Final = "unchanged"
@@ -144,9 +141,9 @@ class ScanRun:
             return False
         if any(self._version(name.partition(":")[0]) for name in claim.missing):
             return False
-        if claim.data.get(VEX, "") != claim.vex_version:
+        if claim.data.get(SIGNED, "") != claim.signed_version:
             return False
-        used = {*claim.data} - {VEX} | ({EXPLOITS} if self._version(EXPLOITS) else set())
+        used = {*claim.data} - {SIGNED} | ({EXPLOITS} if self._version(EXPLOITS) else set())
         return all(claim.data.get(name) == self._version(name) for name in used)
 
     def _version(self, name: str) -> str:
@@ -201,19 +198,22 @@ class ScanRun:
 
     def _compared(self, claim: Claim, packages: ImagePackages) -> ScanResult:
         """Return the result of the comparison of an image's packages with the data."""
+        signed = signed_documents.read(claim)
+        packages = signed_documents.with_packages(packages, signed)
+        if len(packages.packages) > MAX_IMAGE_PACKAGES:
+            raise LayerFailed(f"the image has more than {MAX_IMAGE_PACKAGES} packages, with those of signed SBOMs")
         matches = self._matcher.match(packages)
-        notes = (*packages.notes, *matches.notes)
-        statements, remarks = vex.read(claim)
-        data = {**matches.data} | ({VEX: claim.vex_version} if claim.vex_version else {})
+        found, more = reported.merge(matches.findings, packages, signed.reports, self._data.exploits())
+        notes = (*packages.notes, *matches.notes, *signed.notes, *more)
         report = Report(
             digest=claim.digest,
-            state=_state_of(packages, matches, notes),
+            state=_state_of(packages, found, matches, notes),
             image=packages,
-            findings=suppress(matches.findings, statements, claim.digest),
-            data=data,
+            findings=suppress(found, signed.statements, claim.digest),
+            data={**matches.data} | ({SIGNED: claim.signed_version} if claim.signed_version else {}),
             missing=matches.missing,
             notes=notes,
-            remarks=remarks,
+            remarks=signed.remarks,
             at=self._clock(),
             scanner=self._scanner,
         )
@@ -237,8 +237,8 @@ class ScanRun:
         )
 
 
-def _state_of(packages: ImagePackages, matches: Matches, notes: tuple[str, ...]) -> str:
-    if not packages.is_supported:
+def _state_of(packages: ImagePackages, findings: Sequence[Finding], matches: Matches, notes: tuple[str, ...]) -> str:
+    if not packages.is_supported and not findings:
         return UNSUPPORTED
     return PARTIAL if notes or matches.missing else DONE
 

@@ -25,12 +25,13 @@ WAITING: Final = "waiting"
 """States of a scan. Only `done` says that what was not found is not there, as far as the data goes."""
 
 EXPLOITS: Final = "exploits"
-"""The name of the data on exploits, beside that of ecosystems."""
+SIGNED: Final = "signed"
+"""Names of data beside that of ecosystems: on exploits, and the signed documents about an image."""
 
 
 def is_compared(data: Iterable[str]) -> bool:
     """Return whether packages were compared with data of these names: without any, no count of findings is known."""
-    return any(name != EXPLOITS for name in data)
+    return any(name not in (EXPLOITS, SIGNED) for name in data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ class Finding:
         known_exploited: whether it is in the catalog of known exploited vulnerabilities (https://www.cisa.gov/kev).
         uncertain: why it may be false, such as "the group of the jar is a guess", or "".
         suppressed: why it does not count, as a signed OpenVEX document says, or "".
+        source: which report of another scanner names it, such as "signed by release"; "" if the data does.
     """
 
     id: str
@@ -68,6 +70,7 @@ class Finding:
     known_exploited: bool = False
     uncertain: str = ""
     suppressed: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

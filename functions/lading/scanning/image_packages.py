@@ -29,14 +29,15 @@ def merge(layers: Sequence[LayerPackages]) -> ImagePackages:
     elif distribution.id and not any(each.type in OF_DISTRIBUTIONS for each in packages):
         notes[f"no package database of the distribution {distribution.id} was found"] = None
     return ImagePackages(
-        packages=sorted(packages, key=_order),
+        packages=sorted(packages, key=order),
         distribution=distribution,
         notes=tuple(notes),
         is_supported=bool(packages),
     )
 
 
-def _order(package: Package) -> tuple[str, ...]:
+def order(package: Package) -> tuple[str, ...]:
+    """Return what the packages of an image are sorted by."""
     return (package.type, package.namespace, package.name, package.version, package.path, package.arch)
 
 

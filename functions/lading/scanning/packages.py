@@ -34,6 +34,7 @@ class Package:
         path: the file that declares it, without a leading slash.
         guessed: whether the namespace is a guess, because the file does not name it.
         licenses: as the file declares them.
+        origin: who says that it is there, such as "signed by release", or "" for a file of the image.
     """
 
     type: str
@@ -46,6 +47,7 @@ class Package:
     path: str = ""
     guessed: bool = False
     licenses: tuple[str, ...] = ()
+    origin: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults."""

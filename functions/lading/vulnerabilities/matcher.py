@@ -89,7 +89,7 @@ class Matcher:
         if self._exploits is not None:
             data[EXPLOITS] = self._exploits.version
         return Matches(
-            findings=sorted(run.findings, key=_order), missing=sorted(run.missing), notes=run.notes, data=data
+            findings=sorted(run.findings, key=order), missing=sorted(run.missing), notes=run.notes, data=data
         )
 
     def database(self, name: str) -> Database | None:
@@ -237,6 +237,7 @@ def _finding(record: Record, package: Package, ecosystem: Ecosystem, version: st
     )
 
 
-def _order(finding: Finding) -> tuple[int, float, str, str, str]:
+def order(finding: Finding) -> tuple[int, float, str, str, str]:
+    """Return what findings are sorted by: the worst first, then by id, package and path."""
     package = finding.package
     return SEVERITIES.index(finding.severity), -(finding.score or 0), finding.id, package.name, package.path

@@ -1,11 +1,11 @@
 """Severity: how bad a vulnerability is, by what its record says."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from lading.scanning.findings import CRITICAL, HIGH, LOW, MEDIUM, NEGLIGIBLE, UNKNOWN
+from lading.scanning.findings import CRITICAL, HIGH, LOW, MEDIUM, NEGLIGIBLE, SEVERITIES, UNKNOWN
 
 Rating = tuple[str, float | None]
 """One of SEVERITIES, and the base score, 0 to 10, or None."""
@@ -50,6 +50,28 @@ def rate(record: Mapping[str, Any], affected: Mapping[str, Any]) -> Rating:
     if not words and str(record.get("id")).startswith(_MALICIOUS):
         return CRITICAL, None
     return (words[0] if words else UNKNOWN), None
+
+
+def of_words(words: Iterable[str]) -> Rating:
+    """Return the severity that a report states: a word, or else a score, of which the highest counts."""
+    texts = [each.lower() for each in words]
+    known = [_WORDS[each] for each in texts if each in _WORDS]
+    scores = [score for each in texts if (score := _number(each)) is not None]
+    score = max(scores, default=None)
+    if known:
+        return min(known, key=SEVERITIES.index), score
+    return (UNKNOWN if score is None else next(rating for least, rating in _BANDS if score >= least)), score
+
+
+def _number(text: str) -> float | None:
+    """Return a score from 0 to 10, or that of a vector of CVSS; None if a text is neither."""
+    if text.startswith("cvss:3"):
+        return _base_score("CVSS_V3", text.upper())
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if 0 <= found <= 10 else None
 
 
 def _words(record: Mapping[str, Any], affected: Mapping[str, Any], ratings: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -41,17 +41,19 @@ class ClaimedLayer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VexDocument:
-    """Verified OpenVEX document about an image.
+class SignedDocument:
+    """Verified document about an image: OpenVEX, an SBOM, or the report of another scanner.
 
     Attributes:
         digest: of the envelope or bundle in which it was signed.
         key: the name of the key of the configuration that signed it.
+        predicate_type: says what it is.
         content: the document, as JSON.
     """
 
     digest: str
     key: str
+    predicate_type: str
     content: bytes
 
 
@@ -70,7 +72,8 @@ class Claim:
         data: the versions of the vulnerability data of the last result, by ecosystem.
         missing: the ecosystems of which there was no data then.
         fingerprint: of the documents that are attached to the image, or "" if some are needed in any case.
-        vex: the VEX documents about the image that count.
+        signed: the documents about the image that count.
+        notes: about those that may count, and could not be read: the result is partial.
         remarks: about those that do not count.
     """
 
@@ -84,13 +87,14 @@ class Claim:
     data: Mapping[str, str] = field(default_factory=dict)
     missing: Sequence[str] = ()
     fingerprint: str = ""
-    vex: Sequence[VexDocument] = ()
+    signed: Sequence[SignedDocument] = ()
+    notes: Sequence[str] = ()
     remarks: Sequence[str] = ()
 
     @property
-    def vex_version(self) -> str:
-        """What identifies the VEX documents and the remarks; "" where there are none."""
-        found = [*(f"{each.digest} {each.key}" for each in self.vex), *self.remarks]
+    def signed_version(self) -> str:
+        """What identifies the signed documents, the notes and the remarks; "" where there are none."""
+        found = [*(f"{each.digest} {each.key}" for each in self.signed), *self.notes, *self.remarks]
         return hashlib.sha256(json.dumps(sorted(found)).encode()).hexdigest()[:12] if found else ""
 
 

@@ -33,7 +33,7 @@ from lading_storage.records.deleted import DeletedManifest
 from lading_storage.records.scans import MATCH, SCAN, Facts, LayerScan
 
 if TYPE_CHECKING:
-    from lading.registry.scans.vex_referrers import VexReferrers
+    from lading.registry.scans.signed_referrers import SignedReferrers
 
 LEASE: Final = timedelta(minutes=15)
 """How long a scanner may work on an image."""
@@ -61,10 +61,10 @@ class Claims:
     """Claims of one registry. Not thread-safe, but as many processes as there are may claim."""
 
     def __init__(
-        self, metadata: MetadataStore, manifests: Manifests, clock: Clock, vex: "VexReferrers | None" = None
+        self, metadata: MetadataStore, manifests: Manifests, clock: Clock, signed: "SignedReferrers | None" = None
     ) -> None:
-        """Claim images of `manifests`, with the documents of `vex`."""
-        self._vex = vex
+        """Claim images of `manifests`, with the documents of `signed`."""
+        self._signed = signed
         self._metadata = metadata
         self._manifests = manifests
         self._clock = clock
@@ -146,7 +146,7 @@ class Claims:
             return None
         contents = self._contents(manifest)
         # Read after the claim: what is pushed later finds it, and makes another comparison due.
-        vex = self._vex.read(facts.repository, facts.id) if self._vex else None
+        signed = self._signed.read(facts.repository, facts.id, (facts.report, facts.sbom)) if self._signed else None
         return Claim(
             repository=facts.repository,
             digest=facts.id,
@@ -158,8 +158,9 @@ class Claims:
             data=data_of(facts),
             missing=facts.missing,
             fingerprint=facts.fingerprint if has_documents and facts.extractor == extractor else "",
-            vex=vex.documents if vex else (),
-            remarks=vex.remarks if vex else (),
+            signed=signed.documents if signed else (),
+            notes=signed.notes if signed else (),
+            remarks=signed.remarks if signed else (),
         )
 
     def _put_off_deleted(self, facts: Facts, now: datetime, *, is_restorable: bool) -> None:

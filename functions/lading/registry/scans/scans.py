@@ -18,7 +18,7 @@ from lading_storage.records.core import Key, Manifest
 from lading_storage.records.scans import SCAN, Facts
 
 if TYPE_CHECKING:
-    from lading.registry.scans.vex_referrers import VexReferrers
+    from lading.registry.scans.signed_referrers import SignedReferrers
 
 NOT_AN_IMAGE = "only images are scanned: manifests with the config of an image, and without a subject"
 
@@ -26,12 +26,12 @@ NOT_AN_IMAGE = "only images are scanned: manifests with the config of an image, 
 class Scans:
     """Scans of one registry."""
 
-    def __init__(self, content: Content, vex: "VexReferrers | None" = None) -> None:
-        """Keep what is known of the images of `content`; `vex` where VEX documents count."""
+    def __init__(self, content: Content, signed: "SignedReferrers | None" = None) -> None:
+        """Keep what is known of the images of `content`; `signed` where signed documents count."""
         self._content = content
         self._metadata = content.metadata
         self._clock = content.clock
-        self.claims = Claims(content.metadata, content.manifests, content.clock, vex)
+        self.claims = Claims(content.metadata, content.manifests, content.clock, signed)
         self.missing = MissingScans(content)
         self.results = Results(content.metadata, content.uploads, content.clock)
 

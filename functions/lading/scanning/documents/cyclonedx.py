@@ -30,6 +30,7 @@ STATE: Final = "lading:scan:state"
 NOTE: Final = "lading:scan:note"
 MISSING: Final = "lading:scan:missing-data"
 GUESSED: Final = "lading:package:guessed-namespace"
+ORIGIN: Final = "lading:package:origin"
 """Names of properties."""
 
 IN_GROUPS: Final = (COMPOSER, MAVEN, NPM)
@@ -94,9 +95,14 @@ def _component(package: Package, distribution: Distribution, licenses: "_License
         "licenses": licenses.of(package),
         "purl": package_url(package, distribution),
         "evidence": {"occurrences": [{"location": package.path}]} if package.path else None,
-        "properties": [{"name": GUESSED, "value": "true"}] if package.guessed else None,
+        "properties": [{"name": name, "value": value} for name, value in _of_package(package) if value],
     }
     return {name: value for name, value in component.items() if value or name == "name"}
+
+
+def _of_package(package: Package) -> Iterator[tuple[str, str]]:
+    yield GUESSED, "true" if package.guessed else ""
+    yield ORIGIN, package.origin
 
 
 class _Licenses:

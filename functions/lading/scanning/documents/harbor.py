@@ -58,6 +58,7 @@ def _item(vulnerability: Vulnerability, document: ScanDocument) -> dict[str, Any
         "path",
         "purl",
         "score",
+        "source",
         "suppressed",
         "uncertain",
     )

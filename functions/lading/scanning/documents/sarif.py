@@ -100,26 +100,35 @@ def _result(vulnerability: Vulnerability, rule: int) -> dict[str, Any]:
         "locations": [_location(vulnerability)],
         "partialFingerprints": {"lading/v1": sha256(encode(identity)).hexdigest()},
         "suppressions": [{"kind": "external", "status": "accepted", "justification": suppressed}] if suppressed else [],
-        "properties": {"purl": vulnerability.purl, "fixed": vulnerability.fixed, "ecosystem": vulnerability.ecosystem},
+        "properties": {
+            "purl": vulnerability.purl,
+            "fixed": vulnerability.fixed,
+            "ecosystem": vulnerability.ecosystem,
+            **({"source": vulnerability.source} if vulnerability.source else {}),
+        },
     }
 
 
 def _sentences(vulnerability: Vulnerability) -> Iterator[str]:
     """Yield what a person should know of a result."""
     version = f" {vulnerability.version}" if vulnerability.version else ""
-    yield f"{vulnerability.package}{version} has {vulnerability.cve}, of {vulnerability.severity} severity."
+    package = vulnerability.package or "The image"
+    yield f"{package}{version} has {vulnerability.cve}, of {vulnerability.severity} severity."
     yield f"Update it to {vulnerability.fixed}." if vulnerability.fixed else "No version is known that fixes it."
     if vulnerability.known_exploited:
         yield "It is known to be exploited."
     if vulnerability.uncertain:
         yield f"It may be false: {vulnerability.uncertain}."
+    if vulnerability.source:
+        yield f"A document says so that is {vulnerability.source}."
 
 
 def _location(vulnerability: Vulnerability) -> dict[str, Any]:
     """Return the file that declares the package. GitHub takes no result without a line, and none has a better one."""
-    name = vulnerability.purl or vulnerability.package
+    name = vulnerability.package or "image"
+    qualified = vulnerability.purl or name
     location: dict[str, Any] = {
-        "logicalLocations": [{"kind": "package", "name": vulnerability.package, "fullyQualifiedName": name}]
+        "logicalLocations": [{"kind": "package", "name": name, "fullyQualifiedName": qualified}]
     }
     if vulnerability.path:
         artifact = {"uri": quote(vulnerability.path, safe="/", errors="replace"), "uriBaseId": BASE}

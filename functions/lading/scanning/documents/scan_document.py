@@ -72,6 +72,7 @@ class Vulnerability:
         known_exploited: whether it is in the catalog of known exploited vulnerabilities.
         uncertain: why it may be false, or "".
         suppressed: why it does not count, or "".
+        source: whose signed SBOM or report names the package or the vulnerability, or "" if the image and the data do.
     """
 
     id: str
@@ -91,6 +92,7 @@ class Vulnerability:
     known_exploited: bool = False
     uncertain: str = ""
     suppressed: str = ""
+    source: str = ""
 
     @property
     def cve(self) -> str:

@@ -56,7 +56,7 @@ def document_of(report: Report) -> ScanDocument:
         distribution=report.image.distribution,
         packages=len(report.image.packages) if report.image.is_supported else None,
         counts={name: Count(fixable=count[0], unfixable=count[1]) for name, count in report.counts.items()}
-        if report.state in KNOWN_STATES and is_compared(report.data)
+        if report.state in KNOWN_STATES and (is_compared(report.data) or report.counts)
         else None,
         data=dict(sorted(report.data.items())),
         missing=tuple(sorted(report.missing)),
@@ -92,6 +92,7 @@ def _vulnerability(finding: Finding, report: Report) -> Vulnerability:
         known_exploited=finding.known_exploited,
         uncertain=finding.uncertain,
         suppressed=finding.suppressed,
+        source=finding.source or package.origin,
     )
 
 

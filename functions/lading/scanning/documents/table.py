@@ -16,7 +16,7 @@ class Row:
         package: the name of the package.
         version: in the image, or "".
         fixed: the version that fixes it, or "".
-        remarks: "known exploited", "suppressed: WHY" and "uncertain: WHY", where they apply.
+        remarks: "known exploited", "suppressed: WHY", "uncertain: WHY" and "signed by WHOM", where they apply.
         paths: the files that declare the package.
         summary: of the vulnerability.
     """
@@ -59,5 +59,6 @@ def _remarks(vulnerability: Vulnerability) -> tuple[str, ...]:
         "known exploited": vulnerability.known_exploited,
         f"suppressed: {vulnerability.suppressed}": vulnerability.suppressed,
         f"uncertain: {vulnerability.uncertain}": vulnerability.uncertain,
+        vulnerability.source: vulnerability.source,
     }
     return tuple(text for text, applies in remarks.items() if applies)

@@ -1,14 +1,16 @@
-"""Keys of VEX documents: from a file, or a folder; what cannot be used is named."""
+"""Keys of documents about images: from a file, or a folder; what cannot be used is named."""
 
 from pathlib import Path
 
 import pytest
 
-from lading.scan_composition import honour_vex
+from lading.scan_composition import honour_documents
 from lading.settings import SettingsError, load_settings
-from lading.signatures.public_keys import KeyInvalid
-from lading.vulnerabilities import vex_keys
-from lading.vulnerabilities.vex_keys import load_keys
+from lading.signatures.public_keys import KeyInvalid, fingerprint
+from lading.vulnerabilities import document_keys
+from lading.vulnerabilities.document_keys import DocumentKeys, load_keys
+from lading.vulnerabilities.openvex import PREDICATE
+from lading.vulnerabilities.sboms import CYCLONEDX
 from tests.support.vex_documents import FORGER, KEY, public_pem, write_keys
 
 
@@ -38,13 +40,25 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "a.pub").write_bytes(public_pem())
     with pytest.raises(KeyInvalid, match="two keys with the name a"):
         load_keys(tmp_path)
-    monkeypatch.setattr(vex_keys, "MAX_KEYS", 1)
+    monkeypatch.setattr(document_keys, "MAX_KEYS", 1)
     with pytest.raises(KeyInvalid, match="more than 1 keys"):
         load_keys(tmp_path)
+
+
+def test_a_key_counts_for_what_it_was_configured_for(tmp_path: Path) -> None:
+    keys = DocumentKeys(vex=load_keys(write_keys(tmp_path / "vex", release=KEY)))
+    both = DocumentKeys(vex=keys.vex, scans=load_keys(write_keys(tmp_path / "scans", scanner=KEY, vendor=FORGER)))
+    signer, other = fingerprint(KEY.public_key()), fingerprint(FORGER.public_key())
+
+    assert (keys.name(signer, PREDICATE), keys.name(signer, CYCLONEDX)) == ("release", "")
+    assert (both.name(signer, PREDICATE), both.name(signer, CYCLONEDX)) == ("release", "scanner")
+    assert (both.name(other, PREDICATE), both.name(other, CYCLONEDX)) == ("", "vendor")
+    assert [*both.all] == [signer, other]
+    assert len({keys.version, both.version, DocumentKeys().version, DocumentKeys(scans=keys.vex).version}) == 4
 
 
 def test_a_server_does_not_start_with_a_key_that_it_cannot_use(tmp_path: Path) -> None:
     settings = load_settings({}, {"vex-keys": str(tmp_path / "none.pem")})
 
     with pytest.raises(SettingsError, match=r"^--vex-keys: .*none\.pem cannot be read"):
-        honour_vex(settings, None)  # type: ignore[arg-type]  # no registry is reached
+        honour_documents(settings, None)  # type: ignore[arg-type]  # no registry is reached

@@ -1,0 +1,227 @@
+"""Signed documents among the referrers of an image: VEX, SBOMs and reports that a key of the configuration signed.
+
+    referrers, newest first ──by type and annotation──▶ envelopes ──dsse.verify──▶ documents, for the claim
+                                                                        └────────▶ remarks: why others do not count
+
+Who may push can attach anything. What is not signed is a referrer like any other, and decides nothing. Only where there
+is so much of it that not all can be read, a result is partial: a report that counts may be among the rest. cosign 3
+attaches a bundle of Sigstore by `subject`; cosign 1 and 2, and vexctl, put envelopes under the tag `sha256-….att`
+(https://github.com/sigstore/cosign/blob/main/specs/ATTESTATION_SPEC.md).
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lading.registry.content.blobs import Blobs
+from lading.registry.content.image_facts import ATTESTATION_TYPES, attestation_tag
+from lading.registry.content.manifest_contents import texts
+from lading.registry.content.manifests import Manifests
+from lading.registry.errors import RegistryError
+from lading.registry.names import check_digest
+from lading.registry.scans.claim import SignedDocument
+from lading.signatures.dsse import verify
+from lading.signatures.signature import NotVerified
+from lading.vulnerabilities import sboms
+from lading.vulnerabilities.document_keys import VEX, DocumentKeys
+from lading_storage.errors import Corrupt, ObjectNotFound
+from lading_storage.protocols import MetadataStore
+from lading_storage.query import Query
+from lading_storage.records.core import Key, Manifest, Tag
+
+MAX_REFERRERS: Final = 1_000
+"""Referrers of an image that are listed."""
+
+MAX_ATTESTATIONS: Final = 50
+"""Manifests, and envelopes in them, that are read: the newest ones."""
+
+MAX_MANIFEST: Final = 256 * 1024
+MAX_VEX: Final = 1024 * 1024
+MAX_ENVELOPE: Final = 4 * 1024 * 1024
+MAX_DOCUMENTS_SIZE: Final = 4 * 1024 * 1024
+"""Bytes of a manifest, of an envelope of VEX and of another one, and of all documents of an image."""
+
+MAX_BRACKETS: Final = 1_000
+"""Objects and lists of an envelope, whose payload is base64: what is not verified yet takes no memory."""
+
+MAX_SECONDS: Final = 20.0
+"""Seconds after which no further envelope of an image is read: each signature is tried with each key."""
+
+ANNOTATIONS: Final = ("predicateType", "dev.sigstore.bundle.predicateType", "in-toto.io/predicate-type")
+"""Where cosign 2, cosign 3 and BuildKit name the type of the predicate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What the referrers of an image say.
+
+    Attributes:
+        documents: the verified ones.
+        notes: sentences about those that may count, and were not read.
+        remarks: sentences about those that do not count.
+    """
+
+    documents: Sequence[SignedDocument]
+    notes: Sequence[str]
+    remarks: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Envelope:
+    """A blob that may be a signed statement, and the type of predicate that annotations name, or ""."""
+
+    digest: str
+    size: int
+    predicate_type: str
+
+    @property
+    def max_size(self) -> int:
+        return MAX_VEX if self.predicate_type.startswith(VEX) else MAX_ENVELOPE
+
+
+class SignedReferrers:
+    """Signed documents about the images of one registry."""
+
+    def __init__(self, metadata: MetadataStore, manifests: Manifests, blobs: Blobs, keys: DocumentKeys) -> None:
+        """Read referrers, and verify them with `keys`."""
+        self._metadata = metadata
+        self._manifests = manifests
+        self._blobs = blobs
+        self._keys = keys
+        self._by_fingerprint = keys.all
+
+    def read(self, repository: str, digest: str, own: Collection[str] = ()) -> Signed:
+        """Return the signed documents about an image, the newest first.
+
+        This takes a query and a read, and a read and an object for each envelope that may count.
+
+        Args:
+            repository: where the image is.
+            digest: of its manifest.
+            own: the digests of the scanner's own documents, which are left out.
+        """
+        manifests, omitted = self._newest(repository, digest, own)
+        envelopes = {each.digest: each for manifest in manifests for each in self._envelopes(manifest)}
+        reading = _Reading()
+        deadline = time.monotonic() + MAX_SECONDS
+        for number, each in enumerate(envelopes.values()):
+            if number >= MAX_ATTESTATIONS or time.monotonic() > deadline:
+                omitted += len(envelopes) - number
+                break
+            try:
+                if (document := self._verified(repository, digest, each)) is not None:
+                    reading.add(document)
+            except NotVerified as error:
+                reading.reasons[_noun(each.predicate_type), str(error)] += 1
+        remarks = [_remark(number, noun, reason) for (noun, reason), number in sorted(reading.reasons.items())]
+        if omitted:
+            what = f"{omitted} older attestation{'s were' if omitted > 1 else ' was'} not read"
+            reading.notes += [f"{what}, which may be reports"] if self._keys.scans else []
+            remarks += [] if self._keys.scans else [what]
+        return Signed(tuple(reading.documents), tuple(reading.notes), tuple(remarks))
+
+    def _newest(self, repository: str, digest: str, own: Collection[str]) -> tuple[list[Manifest | Tag], int]:
+        """Return the newest manifests that may have envelopes, and the number of those that are left out."""
+        query = Query(Manifest, {"subject": digest}, repository=repository, limit=MAX_REFERRERS)
+        found_all = self._metadata.find(query)
+        listed = [each for each in found_all if each.artifact_type in ATTESTATION_TYPES and each.id not in own]
+        listed.sort(key=lambda each: (each.created, each.id), reverse=True)
+        wanted = [each.key for each in listed if each.size <= MAX_MANIFEST][:MAX_ATTESTATIONS]
+        tag = Key(Tag, attestation_tag(digest), repository)
+        found = self._metadata.read([tag, *wanted])
+        tagged = found[tag]
+        manifests: list[Manifest | Tag] = [each for key in wanted if (each := found[key]) is not None]
+        if tagged is not None and tagged.size <= MAX_MANIFEST:
+            manifests.insert(0, tagged)
+        return manifests, len(listed) - len(wanted) + (len(found_all) == MAX_REFERRERS)
+
+    def _envelopes(self, manifest: Manifest | Tag) -> Iterator[_Envelope]:
+        """Yield the envelopes of a manifest that may count: cosign appends new ones, so the last is the newest."""
+        try:
+            fields = json.loads(self._manifests.content(manifest))
+            layers = [each for each in fields["layers"] if isinstance(each, dict)]
+        except (RegistryError, ObjectNotFound, Corrupt, ValueError, LookupError, TypeError, RecursionError):
+            return
+        for layer in reversed(layers):
+            named = texts(fields.get("annotations")) | texts(layer.get("annotations"))
+            predicate_type = next((named[each] for each in ANNOTATIONS if each in named), "")
+            if predicate_type.startswith(self._keys.predicates) or (not predicate_type and _is_attestation(layer)):
+                digest, size = layer.get("digest"), layer.get("size")
+                if isinstance(digest, str) and isinstance(size, int):
+                    yield _Envelope(digest, size, predicate_type)
+
+    def _verified(self, repository: str, digest: str, envelope: _Envelope) -> SignedDocument | None:
+        """Return the document of an envelope, or None if it is a signed statement of another kind.
+
+        Raises:
+            NotVerified: it does not count.
+        """
+        statement = verify(self._content(repository, envelope), self._by_fingerprint, digest)
+        if not statement.predicate_type.startswith(self._keys.predicates):
+            return None
+        if not (key := self._keys.name(statement.key, statement.predicate_type)):
+            raise NotVerified("its key is one for other documents")
+        content = json.dumps(statement.predicate, separators=(",", ":")).encode()
+        return SignedDocument(digest=envelope.digest, key=key, predicate_type=statement.predicate_type, content=content)
+
+    def _content(self, repository: str, envelope: _Envelope) -> bytes:
+        """Return the bytes of an envelope. Raises NotVerified if there are none, or too many."""
+        too_large = NotVerified(f"it has more than {envelope.max_size >> 20} MiB")
+        if envelope.size > envelope.max_size:
+            raise too_large
+        try:
+            check_digest(envelope.digest)
+            link = self._blobs.get(repository, envelope.digest)
+            if link.size > envelope.max_size:
+                raise too_large
+            content = b"".join(self._blobs.open(link, 0, link.size))
+        except (RegistryError, ObjectNotFound, Corrupt):
+            raise NotVerified("its bytes are missing or damaged") from None
+        if content.count(b"{") + content.count(b"[") > MAX_BRACKETS:
+            raise NotVerified("it is not a signed statement")
+        return content
+
+
+class _Reading:
+    """What was read so far of the documents about one image."""
+
+    def __init__(self) -> None:
+        self.documents: list[SignedDocument] = []
+        self.notes: list[str] = []
+        self.reasons = Counter[tuple[str, str]]()
+        self._size = 0
+
+    def add(self, document: SignedDocument) -> None:
+        """Add a verified document, unless there are too many."""
+        noun = _noun(document.predicate_type)
+        if self._size + len(document.content) <= MAX_DOCUMENTS_SIZE:
+            self.documents.append(document)
+            self._size += len(document.content)
+        elif document.predicate_type.startswith(VEX):
+            self.reasons[noun, f"the newer documents have {MAX_DOCUMENTS_SIZE >> 20} MiB"] += 1
+        else:
+            self.notes.append(
+                f"the {noun} {document.digest}, signed by {document.key}, was not read: the newer documents have"
+                f" {MAX_DOCUMENTS_SIZE >> 20} MiB"
+            )
+
+
+def _noun(predicate_type: str) -> str:
+    """Return what to call a document."""
+    if predicate_type.startswith(VEX):
+        return "VEX document"
+    if predicate_type.startswith(sboms.PREDICATES):
+        return "SBOM"
+    return "report" if predicate_type else "attestation"
+
+
+def _is_attestation(layer: Mapping[str, Any]) -> bool:
+    media_type = layer.get("mediaType")
+    return isinstance(media_type, str) and media_type.lower() in ATTESTATION_TYPES
+
+
+def _remark(number: int, noun: str, reason: str) -> str:
+    return f"1 {noun} does not count: {reason}" if number == 1 else f"{number} {noun}s do not count: {reason}"
