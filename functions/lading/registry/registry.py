@@ -128,9 +128,11 @@ class Registry:
         content = Content(self.metadata, self.manifests, self.uploads, self.blobs, self._clock)
         if self._document_keys is None:
             return Scans(content)
+        from lading.registry.content.referrer_contents import ReferrerContents
         from lading.registry.scans.signed_referrers import SignedReferrers
 
-        return Scans(content, SignedReferrers(self.metadata, self.manifests, self.blobs, self._document_keys))
+        contents = ReferrerContents(self.metadata, self.manifests, self.blobs)
+        return Scans(content, SignedReferrers(contents, self._document_keys))
 
     def repositories(self, after: str, limit: int) -> Page[str]:
         """Return the first `limit` repositories after `after`, in lexical order, without deleted ones."""

@@ -12,37 +12,26 @@ attaches a bundle of Sigstore by `subject`; cosign 1 and 2, and vexctl, put enve
 import json
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from lading.registry.content.blobs import Blobs
 from lading.registry.content.image_facts import ATTESTATION_TYPES, attestation_tag
-from lading.registry.content.manifest_contents import texts
-from lading.registry.content.manifests import Manifests
-from lading.registry.errors import RegistryError
-from lading.registry.names import check_digest
+from lading.registry.content.referrer_contents import ContentUnreadable, ReferrerContents, ReferrerLayer
 from lading.registry.scans.claim import SignedDocument
 from lading.signatures.dsse import verify
 from lading.signatures.signature import NotVerified
 from lading.vulnerabilities import sboms
 from lading.vulnerabilities.document_keys import VEX, DocumentKeys
-from lading_storage.errors import Corrupt, ObjectNotFound
-from lading_storage.protocols import MetadataStore
-from lading_storage.query import Query
-from lading_storage.records.core import Key, Manifest, Tag
-
-MAX_REFERRERS: Final = 1_000
-"""Referrers of an image that are listed."""
+from lading_storage.records.core import Manifest, Tag
 
 MAX_ATTESTATIONS: Final = 50
 """Manifests, and envelopes in them, that are read: the newest ones."""
 
-MAX_MANIFEST: Final = 256 * 1024
 MAX_VEX: Final = 1024 * 1024
 MAX_ENVELOPE: Final = 4 * 1024 * 1024
 MAX_DOCUMENTS_SIZE: Final = 4 * 1024 * 1024
-"""Bytes of a manifest, of an envelope of VEX and of another one, and of all documents of an image."""
+"""Bytes of an envelope of VEX and of another one, and of all documents of an image."""
 
 MAX_BRACKETS: Final = 1_000
 """Objects and lists of an envelope, whose payload is base64: what is not verified yet takes no memory."""
@@ -73,8 +62,7 @@ class Signed:
 class _Envelope:
     """A blob that may be a signed statement, and the type of predicate that annotations name, or ""."""
 
-    digest: str
-    size: int
+    layer: ReferrerLayer
     predicate_type: str
 
     @property
@@ -85,11 +73,9 @@ class _Envelope:
 class SignedReferrers:
     """Signed documents about the images of one registry."""
 
-    def __init__(self, metadata: MetadataStore, manifests: Manifests, blobs: Blobs, keys: DocumentKeys) -> None:
-        """Read referrers, and verify them with `keys`."""
-        self._metadata = metadata
-        self._manifests = manifests
-        self._blobs = blobs
+    def __init__(self, contents: ReferrerContents, keys: DocumentKeys) -> None:
+        """Read `contents`, and verify them with `keys`."""
+        self._contents = contents
         self._keys = keys
         self._by_fingerprint = keys.all
 
@@ -103,8 +89,10 @@ class SignedReferrers:
             digest: of its manifest.
             own: the digests of the scanner's own documents, which are left out.
         """
-        manifests, omitted = self._newest(repository, digest, own)
-        envelopes = {each.digest: each for manifest in manifests for each in self._envelopes(manifest)}
+        manifests, omitted = self._contents.newest(
+            repository, digest, ATTESTATION_TYPES, attestation_tag(digest), MAX_ATTESTATIONS, own
+        )
+        envelopes = {each.layer.digest: each for manifest in manifests for each in self._envelopes(manifest)}
         reading = _Reading()
         deadline = time.monotonic() + MAX_SECONDS
         for number, each in enumerate(envelopes.values()):
@@ -123,35 +111,18 @@ class SignedReferrers:
             remarks += [] if self._keys.scans else [what]
         return Signed(tuple(reading.documents), tuple(reading.notes), tuple(remarks))
 
-    def _newest(self, repository: str, digest: str, own: Collection[str]) -> tuple[list[Manifest | Tag], int]:
-        """Return the newest manifests that may have envelopes, and the number of those that are left out."""
-        query = Query(Manifest, {"subject": digest}, repository=repository, limit=MAX_REFERRERS)
-        found_all = self._metadata.find(query)
-        listed = [each for each in found_all if each.artifact_type in ATTESTATION_TYPES and each.id not in own]
-        listed.sort(key=lambda each: (each.created, each.id), reverse=True)
-        wanted = [each.key for each in listed if each.size <= MAX_MANIFEST][:MAX_ATTESTATIONS]
-        tag = Key(Tag, attestation_tag(digest), repository)
-        found = self._metadata.read([tag, *wanted])
-        tagged = found[tag]
-        manifests: list[Manifest | Tag] = [each for key in wanted if (each := found[key]) is not None]
-        if tagged is not None and tagged.size <= MAX_MANIFEST:
-            manifests.insert(0, tagged)
-        return manifests, len(listed) - len(wanted) + (len(found_all) == MAX_REFERRERS)
-
     def _envelopes(self, manifest: Manifest | Tag) -> Iterator[_Envelope]:
-        """Yield the envelopes of a manifest that may count: cosign appends new ones, so the last is the newest."""
+        """Yield the envelopes of a manifest that may count, the newest first."""
         try:
-            fields = json.loads(self._manifests.content(manifest))
-            layers = [each for each in fields["layers"] if isinstance(each, dict)]
-        except (RegistryError, ObjectNotFound, Corrupt, ValueError, LookupError, TypeError, RecursionError):
+            layers = self._contents.layers(manifest)
+        except ContentUnreadable:
             return
-        for layer in reversed(layers):
-            named = texts(fields.get("annotations")) | texts(layer.get("annotations"))
+        for layer in layers:
+            named = {**layer.inherited, **layer.annotations}
             predicate_type = next((named[each] for each in ANNOTATIONS if each in named), "")
-            if predicate_type.startswith(self._keys.predicates) or (not predicate_type and _is_attestation(layer)):
-                digest, size = layer.get("digest"), layer.get("size")
-                if isinstance(digest, str) and isinstance(size, int):
-                    yield _Envelope(digest, size, predicate_type)
+            is_attestation = not predicate_type and layer.media_type in ATTESTATION_TYPES
+            if predicate_type.startswith(self._keys.predicates) or is_attestation:
+                yield _Envelope(layer, predicate_type)
 
     def _verified(self, repository: str, digest: str, envelope: _Envelope) -> SignedDocument | None:
         """Return the document of an envelope, or None if it is a signed statement of another kind.
@@ -165,21 +136,16 @@ class SignedReferrers:
         if not (key := self._keys.name(statement.key, statement.predicate_type)):
             raise NotVerified("its key is one for other documents")
         content = json.dumps(statement.predicate, separators=(",", ":")).encode()
-        return SignedDocument(digest=envelope.digest, key=key, predicate_type=statement.predicate_type, content=content)
+        return SignedDocument(
+            digest=envelope.layer.digest, key=key, predicate_type=statement.predicate_type, content=content
+        )
 
     def _content(self, repository: str, envelope: _Envelope) -> bytes:
         """Return the bytes of an envelope. Raises NotVerified if there are none, or too many."""
-        too_large = NotVerified(f"it has more than {envelope.max_size >> 20} MiB")
-        if envelope.size > envelope.max_size:
-            raise too_large
         try:
-            check_digest(envelope.digest)
-            link = self._blobs.get(repository, envelope.digest)
-            if link.size > envelope.max_size:
-                raise too_large
-            content = b"".join(self._blobs.open(link, 0, link.size))
-        except (RegistryError, ObjectNotFound, Corrupt):
-            raise NotVerified("its bytes are missing or damaged") from None
+            content = self._contents.content(repository, envelope.layer, envelope.max_size)
+        except ContentUnreadable as error:
+            raise NotVerified(str(error)) from None
         if content.count(b"{") + content.count(b"[") > MAX_BRACKETS:
             raise NotVerified("it is not a signed statement")
         return content
@@ -216,11 +182,6 @@ def _noun(predicate_type: str) -> str:
     if predicate_type.startswith(sboms.PREDICATES):
         return "SBOM"
     return "report" if predicate_type else "attestation"
-
-
-def _is_attestation(layer: Mapping[str, Any]) -> bool:
-    media_type = layer.get("mediaType")
-    return isinstance(media_type, str) and media_type.lower() in ATTESTATION_TYPES
 
 
 def _remark(number: int, noun: str, reason: str) -> str:

@@ -1,0 +1,144 @@
+"""Contents of what is attached to a manifest: the newest referrers of some types, and what cosign puts under a tag.
+
+    subject ──query, one read──▶ manifests, newest first ──▶ layers ──blob by blob──▶ bytes, within limits
+
+Who may push can attach anything: nothing of it is trusted, and everything is limited.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from lading.registry.content.blobs import Blobs
+from lading.registry.content.manifest_contents import texts
+from lading.registry.content.manifests import Manifests
+from lading.registry.errors import RegistryError
+from lading.registry.names import check_digest
+from lading_storage.digests import algorithm_of, digest_of
+from lading_storage.errors import Corrupt, ObjectNotFound
+from lading_storage.protocols import MetadataStore
+from lading_storage.query import Query
+from lading_storage.records.core import Key, Manifest, Tag
+
+MAX_REFERRERS: Final = 1_000
+"""Referrers of a manifest that are listed."""
+
+MAX_MANIFEST: Final = 256 * 1024
+"""Bytes of a manifest that is read."""
+
+
+class ContentUnreadable(Exception):
+    """Content cannot be read; the message is a clause that says why.
+
+    Attributes:
+        may_return: whether it may be readable later: its bytes are missing or damaged.
+    """
+
+    def __init__(self, reason: str, *, may_return: bool = False) -> None:
+        """Say why."""
+        super().__init__(reason)
+        self.may_return = may_return
+
+
+@dataclass(frozen=True, slots=True)
+class ReferrerLayer:
+    """Layer of a manifest, as that describes it.
+
+    Attributes:
+        media_type: in lower case.
+        digest: as it is written.
+        size: as it is written, in bytes.
+        annotations: its own.
+        inherited: those of the manifest.
+    """
+
+    media_type: str
+    digest: str
+    size: int
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    inherited: Mapping[str, str] = field(default_factory=dict)
+
+
+class ReferrerContents:
+    """Contents of the referrers of one registry."""
+
+    def __init__(self, metadata: MetadataStore, manifests: Manifests, blobs: Blobs) -> None:
+        """Read from these."""
+        self._metadata = metadata
+        self._manifests = manifests
+        self._blobs = blobs
+
+    def newest(
+        self,
+        repository: str,
+        subject: str,
+        types: Collection[str],
+        tag: str,
+        limit: int,
+        excluded: Collection[str] = (),
+    ) -> tuple[list[Manifest | Tag], int]:
+        """Return manifests that are attached to a subject, with their content, and the number of those left out.
+
+        Args:
+            repository: where they are.
+            subject: the digest.
+            types: those of the referrers that are wanted, in lower case.
+            tag: that attaches a manifest as well, which is returned first; "" for none.
+            limit: the maximum number of referrers.
+            excluded: the digests of referrers that are not wanted.
+        """
+        query = Query(Manifest, {"subject": subject}, repository=repository, limit=MAX_REFERRERS)
+        all_listed = self._metadata.find(query)
+        listed = [each for each in all_listed if each.artifact_type.lower() in types and each.id not in excluded]
+        listed.sort(key=lambda each: (each.created, each.id), reverse=True)
+        wanted = [each.key for each in listed if each.size <= MAX_MANIFEST][:limit]
+        tags = [Key(Tag, tag, repository)] if tag else []
+        keys: list[Key[Any]] = [*tags, *wanted]
+        found = self._metadata.read(keys) if keys else None
+        manifests = [each for key in keys if found is not None and (each := found[key]) is not None]
+        omitted = len(listed) - len(wanted) + (len(all_listed) == MAX_REFERRERS)
+        return [each for each in manifests if each.size <= MAX_MANIFEST], omitted
+
+    def layers(self, manifest: Manifest | Tag) -> Sequence[ReferrerLayer]:
+        """Return the layers of a manifest, the last one first: cosign appends new ones.
+
+        What is not well-formed is left out. Raises ContentUnreadable.
+        """
+        try:
+            fields = json.loads(self._manifests.content(manifest))
+        except (RegistryError, ObjectNotFound, Corrupt):
+            raise ContentUnreadable("its bytes are missing or damaged", may_return=True) from None
+        except (ValueError, RecursionError):
+            return []
+        layers = fields.get("layers") if isinstance(fields, dict) else None
+        if not isinstance(layers, list):
+            return []
+        inherited = texts(fields.get("annotations"))
+        return [each for layer in reversed(layers) if (each := _layer(layer, inherited)) is not None]
+
+    def content(self, repository: str, layer: ReferrerLayer, limit: int) -> bytes:
+        """Return the bytes of a layer. Raises ContentUnreadable if there are none, or more than `limit`."""
+        if layer.size > limit:
+            raise ContentUnreadable(f"it has more than {limit >> 20} MiB")
+        try:
+            check_digest(layer.digest)
+            link = self._blobs.get(repository, layer.digest)
+            if link.size > limit:
+                raise ContentUnreadable(f"it has more than {limit >> 20} MiB")
+            content = b"".join(self._blobs.open(link, 0, link.size))
+        except (RegistryError, ObjectNotFound, Corrupt):
+            raise ContentUnreadable("its bytes are missing or damaged", may_return=True) from None
+        if digest_of(content, algorithm_of(layer.digest)) != layer.digest:
+            raise ContentUnreadable("its bytes are missing or damaged", may_return=True)
+        return content
+
+
+def _layer(fields: Any, inherited: Mapping[str, str]) -> ReferrerLayer | None:
+    if not isinstance(fields, dict):
+        return None
+    media_type, digest, size = (fields.get(name) for name in ("mediaType", "digest", "size"))
+    if not isinstance(digest, str) or not isinstance(size, int):
+        return None
+    named = media_type.lower() if isinstance(media_type, str) else ""
+    return ReferrerLayer(named, digest, size, texts(fields.get("annotations")), inherited)
