@@ -118,14 +118,14 @@ class ReferrerContents:
         return [each for layer in reversed(layers) if (each := _layer(layer, inherited)) is not None]
 
     def content(self, repository: str, layer: ReferrerLayer, limit: int) -> bytes:
-        """Return the bytes of a layer. Raises ContentUnreadable if there are none, or more than `limit`."""
+        """Return the bytes of a layer. Raises ContentUnreadable if they are missing, or more than `limit`."""
         if layer.size > limit:
             raise ContentUnreadable(f"it has more than {limit >> 20} MiB")
         try:
             check_digest(layer.digest)
             link = self._blobs.get(repository, layer.digest)
-            if link.size > limit:
-                raise ContentUnreadable(f"it has more than {limit >> 20} MiB")
+            if link.size != layer.size:
+                raise ContentUnreadable("its size is not the one that its manifest states")
             content = b"".join(self._blobs.open(link, 0, link.size))
         except (RegistryError, ObjectNotFound, Corrupt):
             raise ContentUnreadable("its bytes are missing or damaged", may_return=True) from None
@@ -138,7 +138,7 @@ def _layer(fields: Any, inherited: Mapping[str, str]) -> ReferrerLayer | None:
     if not isinstance(fields, dict):
         return None
     media_type, digest, size = (fields.get(name) for name in ("mediaType", "digest", "size"))
-    if not isinstance(digest, str) or not isinstance(size, int):
+    if not isinstance(digest, str) or not isinstance(size, int) or size < 0:
         return None
     named = media_type.lower() if isinstance(media_type, str) else ""
     return ReferrerLayer(named, digest, size, texts(fields.get("annotations")), inherited)

@@ -1,0 +1,172 @@
+"""Verifier: verifies the signatures of a manifest where its trust is stale, and keeps what came of it.
+
+    trust_of ─▶ Trust, Manifest ──current?──▶ Trust                        one read
+                      └─ no ─▶ signatures, verified ─▶ commit at the version of Trust that was read first
+
+A change of a signature makes trust stale in its own commit (registry.trust_records), so a verification that has missed
+it conflicts, and begins again. There is no queue and no job: what nobody pulls is never verified.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from lading.leader import step_down
+from lading.registry.change_context import Clock
+from lading.registry.content.manifests import Manifests
+from lading.registry.content.referrer_contents import ContentUnreadable, ReferrerContents, ReferrerLayer
+from lading.registry.errors import MANIFEST_UNKNOWN, RegistryError
+from lading.registry.retry import retry_on_conflict
+from lading.registry.trust.signature_referrers import FoundCandidates, SignatureReferrers
+from lading.registry.trust.trust_contents import (
+    RETRY,
+    VERIFIER,
+    KeptSignature,
+    encoded_exceptions,
+    encoded_signatures,
+    exceptions_of,
+    is_current,
+)
+from lading.signatures.attachments import AttachmentLayer, attachment_layers, is_attachment
+from lading.signatures.signature import Anchors, Candidate, VerificationResult
+from lading.signatures.verify import verify
+from lading_storage.protocols import Create, MetadataStore, Replace, Verify
+from lading_storage.records.core import Key, Manifest
+from lading_storage.records.trust import Trust
+
+MAX_ATTACHMENT: Final = 256 * 1024
+"""Bytes of a manifest that is examined as a signature or attestation itself."""
+
+MAX_ATTACHMENT_SIZE: Final = 4 * 1024 * 1024
+"""Bytes of all its layers."""
+
+MAX_REMARKS: Final = 10
+MAX_REMARK: Final = 300
+"""Remarks that are kept, and the characters of one."""
+
+MAX_NAMES: Final = 1_000
+"""Characters of all names of a signer: nobody writes a policy about longer ones."""
+
+LOCKS: Final = 32
+"""Manifests that this process verifies at a time, at most: of concurrent pulls of one, the first verifies."""
+
+VerifyCandidate = Callable[[Candidate, Anchors, str, datetime], VerificationResult]
+
+
+class Verifier:
+    """Verifier of the signatures of one registry. Thread-safe."""
+
+    def __init__(
+        self,
+        metadata: MetadataStore,
+        manifests: Manifests,
+        contents: ReferrerContents,
+        clock: Clock,
+        verify_candidate: VerifyCandidate = verify,
+    ) -> None:
+        """Read from these, and write trust to `metadata`."""
+        self._metadata = metadata
+        self._manifests = manifests
+        self._contents = contents
+        self._referrers = SignatureReferrers(contents)
+        self._clock = clock
+        self._verify = verify_candidate
+        self._locks = tuple(threading.Lock() for _ in range(LOCKS))
+        self.writes = True
+
+    def trust_of(self, repository: str, digest: str, anchors: Anchors) -> Trust:
+        """Return the trust in a manifest, verified with all of `anchors`, and perhaps with others.
+
+        Raises:
+            RegistryError: MANIFEST_UNKNOWN.
+            Unavailable: the store fails.
+        """
+        step_down()
+        with self._locks[hash((repository, digest)) % LOCKS]:
+            return retry_on_conflict(lambda: self._attempt(repository, digest, anchors))
+
+    def _attempt(self, repository: str, digest: str, anchors: Anchors) -> Trust:
+        key, manifest_key = Key(Trust, digest, repository), Key(Manifest, digest, repository)
+        found = self._metadata.read([key, manifest_key])
+        trust, manifest, now = found[key], found[manifest_key], self._clock(found.read_at)
+        if manifest is None:
+            raise RegistryError(MANIFEST_UNKNOWN, {"digest": digest})
+        if trust is not None and is_current(trust, anchors.fingerprints, now):
+            return trust
+        verified = self._verified(manifest, anchors, trust, now)
+        if self.writes and trust is not None:
+            self._metadata.commit([Replace(verified)])
+        elif self.writes:
+            # Trust may have been created, and purged with the manifest, since it was read.
+            self._metadata.commit([Create(verified), Verify(manifest_key, manifest.version)])
+        return verified
+
+    def _verified(self, manifest: Manifest, anchors: Anchors, before: Trust | None, now: datetime) -> Trust:
+        """Return the trust in a manifest as its signatures say, with the exceptions and the version of `before`."""
+        found = FoundCandidates([])
+        if anchors.fingerprints:
+            found = self._referrers.read(manifest.repository, manifest.digest)
+        signatures, reasons = self._signatures(found, manifest.digest, anchors, now)
+        encoded, omitted = encoded_signatures(signatures)
+        attachment, is_whole = self._is_attachment(manifest)
+        verified = Trust(
+            id=manifest.digest,
+            repository=manifest.repository,
+            created=before.created if before else now,
+            verified=now,
+            verified_with=anchors.fingerprints,
+            verifier=VERIFIER,
+            retry=now + RETRY if found.may_return or not is_whole else None,
+            signatures=encoded,
+            remarks=_remarks([*reasons, *found.unread], found.omitted + omitted),
+            attachment=attachment,
+            exceptions=encoded_exceptions(exceptions_of(before, now)),
+        )
+        return replace(verified, version=before.version) if before else verified
+
+    def _signatures(
+        self, found: FoundCandidates, digest: str, anchors: Anchors, now: datetime
+    ) -> tuple[list[KeptSignature], list[str]]:
+        """Return the signatures that hold, the newest first, and why others do not."""
+        signatures: list[KeptSignature] = []
+        reasons: list[str] = []
+        for each in found.candidates:
+            result = self._verify(each.candidate, anchors, digest, now)
+            reasons += result.reasons
+            for signature in result.signatures:
+                if sum(map(len, (signature.identity, signature.issuer, *signature.names))) > MAX_NAMES:
+                    reasons.append("the names of its signer are too long")
+                else:
+                    signatures.append(KeptSignature(signature, each.digest, each.at))
+        return signatures, reasons
+
+    def _is_attachment(self, manifest: Manifest) -> tuple[bool, bool]:
+        """Return whether a manifest is a signature or an attestation itself, and whether all of it could be read."""
+        if manifest.size > MAX_ATTACHMENT or manifest.content is None:
+            return False, True
+        layers = attachment_layers(manifest.content)
+        if not layers or sum(each.size for each in layers) > MAX_ATTACHMENT_SIZE:
+            return False, True
+        try:
+            contents = [self._content(manifest.repository, each) for each in layers]
+        except ContentUnreadable as error:
+            return False, not error.may_return
+        return is_attachment(layers, contents), True
+
+    def _content(self, repository: str, layer: AttachmentLayer) -> bytes:
+        described = ReferrerLayer(layer.media_type, layer.digest, layer.size)
+        return self._contents.content(repository, described, MAX_ATTACHMENT_SIZE)
+
+
+def _remarks(reasons: Iterable[str], omitted: int) -> tuple[str, ...]:
+    """Return sentences about signatures that do not count."""
+    counted = Counter(reasons)
+    remarks = [_remark(number, reason)[:MAX_REMARK] for reason, number in sorted(counted.items())][:MAX_REMARKS]
+    return (*remarks, *([f"{omitted} more were not read"] if omitted else []))
+
+
+def _remark(number: int, reason: str) -> str:
+    return f"1 signature does not count: {reason}" if number == 1 else f"{number} signatures do not count: {reason}"
