@@ -30,10 +30,13 @@ from lading_storage.query import Query
 from lading_storage.records.core import Key, Repository
 
 if TYPE_CHECKING:
+    from lading.registry.content.referrer_contents import ReferrerContents
     from lading.registry.events.event_feed import EventFeed
     from lading.registry.image_scans import ImageScans
     from lading.registry.inspection import Inspection
     from lading.registry.scans.scans import Scans
+    from lading.registry.trust.exceptions import Exceptions
+    from lading.registry.trust.verifier import Verifier
     from lading.registry.usage_pages import UsagePages
     from lading.vulnerabilities.document_keys import DocumentKeys
 
@@ -48,6 +51,7 @@ class Registry:
 
     scans_images  whether each image that is pushed is to be scanned
     vulnerability_repository  has the data about vulnerabilities; the composition sets it before the first request
+    is_standby    whether the stores must not be written; the same
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Registry:
         self._clock = clock
         self.scans_images = scans_images
         self.vulnerability_repository = "lading/vulnerabilities"
+        self.is_standby = False
         self._document_keys: DocumentKeys | None = None
         self.objects = blobs
         self.metadata = metadata
@@ -128,11 +133,29 @@ class Registry:
         content = Content(self.metadata, self.manifests, self.uploads, self.blobs, self._clock)
         if self._document_keys is None:
             return Scans(content)
-        from lading.registry.content.referrer_contents import ReferrerContents
         from lading.registry.scans.signed_referrers import SignedReferrers
 
-        contents = ReferrerContents(self.metadata, self.manifests, self.blobs)
-        return Scans(content, SignedReferrers(contents, self._document_keys))
+        return Scans(content, SignedReferrers(self._referrer_contents, self._document_keys))
+
+    @cached_property
+    def verifier(self) -> "Verifier":
+        """The verifier of signatures, imported at the first use: where policies name signers."""
+        from lading.registry.trust.verifier import Verifier
+
+        return Verifier(self.metadata, self._referrer_contents, self._clock, writes=not self.is_standby)
+
+    @property
+    def trust_exceptions(self) -> "Exceptions":
+        """Exceptions from policies, imported at the first use as well."""
+        from lading.registry.trust.exceptions import Exceptions
+
+        return Exceptions(self.metadata, self._clock)
+
+    @property
+    def _referrer_contents(self) -> "ReferrerContents":
+        from lading.registry.content.referrer_contents import ReferrerContents
+
+        return ReferrerContents(self.metadata, self.manifests, self.blobs)
 
     def repositories(self, after: str, limit: int) -> Page[str]:
         """Return the first `limit` repositories after `after`, in lexical order, without deleted ones."""

@@ -60,6 +60,27 @@ class ReferrerLayer:
     inherited: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which manifests are wanted that are attached to another one.
+
+    Attributes:
+        types: of the referrers, in lower case.
+        tag: that attaches a manifest as well, which comes first; "" for none.
+        limit: the maximum number of referrers.
+        excluded: the digests of referrers that are not wanted.
+    """
+
+    types: Collection[str]
+    tag: str
+    limit: int
+    excluded: Collection[str] = ()
+
+    def includes(self, manifest: Manifest) -> bool:
+        """Return whether a referrer is wanted. Earlier releases recorded types as they were pushed."""
+        return manifest.artifact_type.lower() in self.types and manifest.id not in self.excluded
+
+
 class ReferrerContents:
     """Contents of the referrers of one registry."""
 
@@ -69,35 +90,18 @@ class ReferrerContents:
         self._manifests = manifests
         self._blobs = blobs
 
-    def newest(
-        self,
-        repository: str,
-        subject: str,
-        types: Collection[str],
-        tag: str,
-        limit: int,
-        excluded: Collection[str] = (),
-    ) -> tuple[list[Manifest | Tag], int]:
-        """Return manifests that are attached to a subject, with their content, and the number of those left out.
-
-        Args:
-            repository: where they are.
-            subject: the digest.
-            types: those of the referrers that are wanted, in lower case.
-            tag: that attaches a manifest as well, which is returned first; "" for none.
-            limit: the maximum number of referrers.
-            excluded: the digests of referrers that are not wanted.
-        """
+    def newest(self, repository: str, subject: str, wanted: Wanted) -> tuple[list[Manifest | Tag], int]:
+        """Return manifests that are attached to a subject, with their content, and the number of those left out."""
         query = Query(Manifest, {"subject": subject}, repository=repository, limit=MAX_REFERRERS)
         all_listed = self._metadata.find(query)
-        listed = [each for each in all_listed if each.artifact_type.lower() in types and each.id not in excluded]
+        listed = [each for each in all_listed if wanted.includes(each)]
         listed.sort(key=lambda each: (each.created, each.id), reverse=True)
-        wanted = [each.key for each in listed if each.size <= MAX_MANIFEST][:limit]
-        tags = [Key(Tag, tag, repository)] if tag else []
-        keys: list[Key[Any]] = [*tags, *wanted]
+        chosen = [each.key for each in listed if each.size <= MAX_MANIFEST][: wanted.limit]
+        tags = [Key(Tag, wanted.tag, repository)] if wanted.tag else []
+        keys: list[Key[Any]] = [*tags, *chosen]
         found = self._metadata.read(keys) if keys else None
         manifests = [each for key in keys if found is not None and (each := found[key]) is not None]
-        omitted = len(listed) - len(wanted) + (len(all_listed) == MAX_REFERRERS)
+        omitted = len(listed) - len(chosen) + (len(all_listed) == MAX_REFERRERS)
         return [each for each in manifests if each.size <= MAX_MANIFEST], omitted
 
     def layers(self, manifest: Manifest | Tag) -> Sequence[ReferrerLayer]:

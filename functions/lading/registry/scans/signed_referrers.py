@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lading.registry.content.image_facts import ATTESTATION_TYPES, attestation_tag
-from lading.registry.content.referrer_contents import ContentUnreadable, ReferrerContents, ReferrerLayer
+from lading.registry.content.referrer_contents import ContentUnreadable, ReferrerContents, ReferrerLayer, Wanted
 from lading.registry.scans.claim import SignedDocument
 from lading.signatures.dsse import verify
 from lading.signatures.signature import NotVerified
@@ -89,9 +89,8 @@ class SignedReferrers:
             digest: of its manifest.
             own: the digests of the scanner's own documents, which are left out.
         """
-        manifests, omitted = self._contents.newest(
-            repository, digest, ATTESTATION_TYPES, attestation_tag(digest), MAX_ATTESTATIONS, own
-        )
+        wanted = Wanted(ATTESTATION_TYPES, attestation_tag(digest), MAX_ATTESTATIONS, own)
+        manifests, omitted = self._contents.newest(repository, digest, wanted)
         envelopes = {each.layer.digest: each for manifest in manifests for each in self._envelopes(manifest)}
         reading = _Reading()
         deadline = time.monotonic() + MAX_SECONDS

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from lading.registry.content.referrer_contents import ContentUnreadable, ReferrerContents, ReferrerLayer
+from lading.registry.content.referrer_contents import ContentUnreadable, ReferrerContents, ReferrerLayer, Wanted
 from lading.registry.fan_out import query_each
 from lading.registry.trust_records import SIGNATURE_TYPES, signature_tag
 from lading.signatures.signature import FORMATS, MAX_SIGNATURE, Candidate
@@ -82,9 +82,8 @@ class SignatureReferrers:
 
         This takes a query and a read, and a read and an object for each layer.
         """
-        manifests, omitted = self._contents.newest(
-            repository, digest, SIGNATURE_TYPES, signature_tag(digest), MAX_MANIFESTS
-        )
+        wanted = Wanted(SIGNATURE_TYPES, signature_tag(digest), MAX_MANIFESTS)
+        manifests, omitted = self._contents.newest(repository, digest, wanted)
         places: list[_Place] = []
         failures: list[ContentUnreadable] = []
         for manifest in manifests:

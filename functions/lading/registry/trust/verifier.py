@@ -4,19 +4,20 @@
                       └─ no ─▶ signatures, verified ─▶ commit at the version of Trust that was read first
 
 A change of a signature makes trust stale in its own commit (registry.trust_records), so a verification that has missed
-it conflicts, and begins again. There is no queue and no job: what nobody pulls is never verified.
+it conflicts, and begins again. There is no queue and no job: what is not pulled is not verified.
 """
 
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
+
+from cachetools import TTLCache
 
 from lading.leader import step_down
 from lading.registry.change_context import Clock
-from lading.registry.content.manifests import Manifests
 from lading.registry.content.referrer_contents import ContentUnreadable, ReferrerContents, ReferrerLayer
 from lading.registry.errors import MANIFEST_UNKNOWN, RegistryError
 from lading.registry.retry import retry_on_conflict
@@ -48,10 +49,14 @@ MAX_REMARK: Final = 300
 """Remarks that are kept, and the characters of one."""
 
 MAX_NAMES: Final = 1_000
-"""Characters of all names of a signer: nobody writes a policy about longer ones."""
+"""Characters of all names of a signer: no policy names longer ones."""
 
 LOCKS: Final = 32
 """Manifests that this process verifies at a time, at most: of concurrent pulls of one, the first verifies."""
+
+READ_ONLY_TTL: Final = timedelta(seconds=30)
+MAX_UNWRITTEN: Final = 1_000
+"""How long a standby, which writes nothing, keeps what it verified, and of how many manifests."""
 
 VerifyCandidate = Callable[[Candidate, Anchors, str, datetime], VerificationResult]
 
@@ -62,20 +67,24 @@ class Verifier:
     def __init__(
         self,
         metadata: MetadataStore,
-        manifests: Manifests,
         contents: ReferrerContents,
         clock: Clock,
+        *,
+        writes: bool = True,
         verify_candidate: VerifyCandidate = verify,
     ) -> None:
-        """Read from these, and write trust to `metadata`."""
+        """Read from these, and write trust to `metadata`; without `writes`, keep it in memory for READ_ONLY_TTL."""
         self._metadata = metadata
-        self._manifests = manifests
         self._contents = contents
         self._referrers = SignatureReferrers(contents)
         self._clock = clock
         self._verify = verify_candidate
-        self._locks = tuple(threading.Lock() for _ in range(LOCKS))
-        self.writes = True
+        # One for the cache of a standby.
+        self._locks = tuple(threading.Lock() for _ in range(LOCKS if writes else 1))
+        self._writes = writes
+        self._unwritten: TTLCache[Key[Trust], Trust] = TTLCache(
+            MAX_UNWRITTEN, READ_ONLY_TTL.total_seconds(), timer=lambda: clock().timestamp()
+        )
 
     def trust_of(self, repository: str, digest: str, anchors: Anchors) -> Trust:
         """Return the trust in a manifest, verified with all of `anchors`, and perhaps with others.
@@ -85,21 +94,24 @@ class Verifier:
             Unavailable: the store fails.
         """
         step_down()
-        with self._locks[hash((repository, digest)) % LOCKS]:
+        with self._locks[hash((repository, digest)) % len(self._locks)]:
             return retry_on_conflict(lambda: self._attempt(repository, digest, anchors))
 
     def _attempt(self, repository: str, digest: str, anchors: Anchors) -> Trust:
         key, manifest_key = Key(Trust, digest, repository), Key(Manifest, digest, repository)
         found = self._metadata.read([key, manifest_key])
         trust, manifest, now = found[key], found[manifest_key], self._clock(found.read_at)
+        trust = trust if self._writes else self._unwritten.get(key)
         if manifest is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"digest": digest})
         if trust is not None and is_current(trust, anchors.fingerprints, now):
             return trust
         verified = self._verified(manifest, anchors, trust, now)
-        if self.writes and trust is not None:
+        if not self._writes:
+            self._unwritten[key] = verified
+        elif trust is not None:
             self._metadata.commit([Replace(verified)])
-        elif self.writes:
+        else:
             # Trust may have been created, and purged with the manifest, since it was read.
             self._metadata.commit([Create(verified), Verify(manifest_key, manifest.version)])
         return verified
