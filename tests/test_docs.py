@@ -106,7 +106,7 @@ def test_the_options_in_the_text_exist(path: Path) -> None:
     foreign = {
         option
         for code in inline_code(path)
-        if re.match(r"(pip|gcloud|docker|kubectl|regctl|python|ruff|for each in) ", code)
+        if re.match(r"(pip|gcloud|docker|kubectl|regctl|cosign|python|ruff|for each in) ", code)
         for option in re.findall(r"(?<!\S)--[a-z][\w-]+", code)
     }
     assert named - foreign - OTHER_OPTIONS <= known

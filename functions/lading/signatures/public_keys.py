@@ -50,7 +50,7 @@ def is_valid(key: PublicKey, signature: bytes, signed: bytes) -> bool:
     """
     match key:
         case ec.EllipticCurvePublicKey():
-            schemes: Sequence[tuple[Any, ...]] = [(ec.ECDSA(each),) for each in (hashes.SHA256(), _hash_of(key))]
+            schemes: Sequence[tuple[Any, ...]] = [(ec.ECDSA(each()),) for each in _hashes_of(key)]
         case rsa.RSAPublicKey():
             sha = hashes.SHA256()
             schemes = [(padding.PKCS1v15(), sha), (padding.PSS(padding.MGF1(sha), padding.PSS.AUTO), sha)]
@@ -80,7 +80,8 @@ def _is_valid_prehashed(key: ed25519.Ed25519PublicKey, signature: bytes, signed:
         return False
 
 
-def _hash_of(key: ec.EllipticCurvePublicKey) -> hashes.HashAlgorithm:
+def _hashes_of(key: ec.EllipticCurvePublicKey) -> Sequence[type[hashes.HashAlgorithm]]:
+    """Return the hashes that a key signs with: that of its curve, and SHA-256."""
     if key.curve.key_size > 384:
-        return hashes.SHA512()
-    return hashes.SHA384() if key.curve.key_size > 256 else hashes.SHA256()
+        return (hashes.SHA512, hashes.SHA256)
+    return (hashes.SHA384, hashes.SHA256) if key.curve.key_size > 256 else (hashes.SHA256,)

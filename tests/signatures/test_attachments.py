@@ -1,0 +1,143 @@
+"""Which manifests are signatures or attestations by their content, and so run nowhere."""
+
+import base64
+import io
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pytest
+
+from lading.signatures.attachments import ENVELOPE, MAX_LAYER, attachment_layers, is_attachment
+from lading.signatures.signature import SIMPLE_SIGNING, Candidate
+from lading.signatures.verify import verify
+from lading_storage.digests import digest_of
+from tests.signatures.golden_inputs import ALL, COSIGN, DIGEST, NOW
+
+SIGNATURE: Final = (COSIGN / "legacy.sig.layer.json").read_bytes()
+ATTESTATION: Final = (COSIGN / "legacy.att.layer.json").read_bytes()
+CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+
+
+def archive() -> bytes:
+    """A layer with one file."""
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("bin/sh"))
+    return written.getvalue()
+
+
+ARCHIVE: Final = archive()
+
+
+def manifest(*contents: bytes, media_type: str = SIMPLE_SIGNING, config: str = CONFIG, **fields: Any) -> bytes:
+    layers = [{"mediaType": media_type, "digest": digest_of(each), "size": len(each)} for each in contents]
+    described = {"mediaType": config, "digest": digest_of(b"{}"), "size": 2}
+    return json.dumps({"schemaVersion": 2, "config": described, "layers": layers, **fields}).encode()
+
+
+def is_one(content: bytes, blobs: Sequence[bytes]) -> bool:
+    """Ask as the registry does: first the manifest, then its layers."""
+    by_digest = {digest_of(each): each for each in blobs}
+    layers = attachment_layers(content)
+    return is_attachment(layers, [by_digest[each.digest] for each in layers])
+
+
+def test_what_cosign_puts_under_tags_is_an_attachment() -> None:
+    for kind, blob in (("sig", SIGNATURE), ("att", ATTESTATION)):
+        content = (COSIGN / f"legacy.{kind}.manifest.json").read_bytes()
+        assert is_one(content, [blob])
+    assert is_one(manifest(SIGNATURE), [SIGNATURE])
+    assert is_one(manifest(ATTESTATION, ATTESTATION, media_type=ENVELOPE), [ATTESTATION])
+
+
+def test_its_layers_are_the_candidates_of_the_image() -> None:
+    layers = attachment_layers((COSIGN / "legacy.sig.manifest.json").read_bytes())
+
+    verified = [
+        verify(Candidate(media_type=each.media_type, content=SIGNATURE, annotations=each.annotations), ALL, DIGEST, NOW)
+        for each in layers
+    ]
+    assert len({each.signatures[0].signer for each in verified}) == 6
+
+
+def envelope(**fields: Any) -> bytes:
+    return json.dumps({**json.loads(ATTESTATION), **fields}).encode()
+
+
+CONTENTS: dict[str, tuple[bytes, str]] = {
+    "an archive": (ARCHIVE, SIMPLE_SIGNING),
+    "an archive after JSON": (SIGNATURE + ARCHIVE, SIMPLE_SIGNING),
+    "a program": (b"\x7fELF", SIMPLE_SIGNING),
+    "an object": (b"{}", SIMPLE_SIGNING),
+    "an attestation as a signature": (ATTESTATION, SIMPLE_SIGNING),
+    "a signature as an attestation": (SIGNATURE, ENVELOPE),
+    "an archive as an attestation": (ARCHIVE, ENVELOPE),
+    "an envelope of something else": (envelope(payloadType="text/plain"), ENVELOPE),
+    "an envelope of no payload": (envelope(payload="%"), ENVELOPE),
+    "an envelope without signatures": (envelope(signatures=[]), ENVELOPE),
+    "an envelope with eleven signatures": (envelope(signatures=[{}] * 11), ENVELOPE),
+    "a layer of another type": (SIGNATURE, "application/vnd.oci.image.layer.v1.tar+gzip"),
+    "a type in capitals": (SIGNATURE, SIMPLE_SIGNING.upper()),
+    "an empty layer": (b"", SIMPLE_SIGNING),
+    "a large layer": (SIGNATURE + b" " * MAX_LAYER, SIMPLE_SIGNING),
+}
+
+
+@pytest.mark.parametrize(("content", "media_type"), CONTENTS.values(), ids=CONTENTS.keys())
+def test_other_content_is_none(content: bytes, media_type: str) -> None:
+    assert not is_one(manifest(content, media_type=media_type), [content])
+    both = json.loads(manifest(SIGNATURE))
+    both["layers"] += json.loads(manifest(content, media_type=media_type))["layers"]
+    assert not is_one(json.dumps(both).encode(), [SIGNATURE, content]), "each layer counts"
+
+
+def _layers(*layers: Mapping[str, Any] | str) -> bytes:
+    return json.dumps({"config": {"mediaType": CONFIG}, "layers": layers}).encode()
+
+
+LAYER: Final = {"mediaType": SIMPLE_SIGNING, "digest": digest_of(SIGNATURE), "size": len(SIGNATURE)}
+
+MANIFESTS: dict[str, bytes] = {
+    "no JSON": b"x",
+    "an array": b"[]",
+    "no layers": manifest(),
+    "51 layers": manifest(*[SIGNATURE] * 51),
+    "another config": manifest(SIGNATURE, config="application/vnd.docker.container.image.v1+json"),
+    "no config": json.dumps({"layers": [LAYER]}).encode(),
+    "an index": manifest(SIGNATURE, manifests=[]),
+    "Docker's type": manifest(SIGNATURE, mediaType="application/vnd.docker.distribution.manifest.v2+json"),
+    "layers twice": manifest(SIGNATURE)[:-1] + b', "layers": []}',
+    "a layer that is a text": _layers("x"),
+    "a layer without a digest": _layers({**LAYER, "digest": None}),
+    "a layer without a size": _layers({**LAYER, "size": "240"}),
+    "a layer of a negative size": _layers({**LAYER, "size": -1}),
+    "annotations that are no texts": _layers({**LAYER, "annotations": {"x": 1}}),
+    "annotations that are an array": _layers({**LAYER, "annotations": ["x"]}),
+}
+
+
+@pytest.mark.parametrize("content", MANIFESTS.values(), ids=MANIFESTS.keys())
+def test_other_manifests_are_none(content: bytes) -> None:
+    assert attachment_layers(content) == ()
+    assert not is_one(content, [SIGNATURE])
+
+
+def test_neither_subject_nor_type_nor_annotation_makes_an_attachment() -> None:
+    fields: dict[str, Any] = {
+        "subject": {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": DIGEST, "size": 1},
+        "artifactType": "application/vnd.dev.cosign.artifact.sig.v1+json",
+        "annotations": {"dev.cosignproject.cosign/signature": base64.b64encode(b"x").decode()},
+    }
+    assert not is_one(manifest(ARCHIVE, **fields), [ARCHIVE])
+    assert not is_one(manifest(ARCHIVE, media_type="application/vnd.oci.image.layer.v1.tar", **fields), [ARCHIVE])
+
+
+def test_the_contents_are_those_of_the_layers() -> None:
+    layers = attachment_layers(manifest(SIGNATURE, SIGNATURE))
+
+    assert is_attachment(layers, [SIGNATURE, SIGNATURE])
+    for wrong in ([], [SIGNATURE], [SIGNATURE] * 3, [SIGNATURE, SIGNATURE + b" "]):
+        assert not is_attachment(layers, wrong)
+    assert not is_attachment((), ())
