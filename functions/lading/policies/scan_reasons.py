@@ -110,7 +110,7 @@ def _finding_failures(requirement: ScanRequirement, facts: "Facts", now: datetim
         # Nothing else of the facts is read: that is most of the pulls of images that pass.
         return
     allowed = frozenset(each.id for each in requirement.allowed_cves if now < each.until)
-    findings = sorted(listed_findings(facts), key=_severity_order)
+    findings = listed_findings(facts)
     refused = [each for each in findings if not each.is_one_of(allowed)]
     for is_fixable, maximum in ((True, requirement.maximum_fixable), (False, requirement.maximum_unfixable)):
         own = [each for each in refused if each.group.fixable == is_fixable and _is_forbidden(each.group, forbidden)]
@@ -121,11 +121,6 @@ def _finding_failures(requirement: ScanRequirement, facts: "Facts", now: datetim
             yield _reason(f"{counted(number, VULNERABILITY)} {kind} {_are(number)} {limit}", own)
     if requirement.block_known_exploited:
         yield from _exploited_failures(facts, refused)
-
-
-def _severity_order(finding: ListedFinding) -> int:
-    severity = finding.group.severity
-    return SEVERITIES.index(severity) if severity in SEVERITIES else -1
 
 
 def _refused(

@@ -1,0 +1,396 @@
+"""What policies decide, by each of their words, at each bound, and by what is not known."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest
+
+from lading.policies.evidence import ALLOWED, AUDITED, DENIED, EXEMPTED, OpenedException
+from lading.signatures.signature import Signature
+from tests.policies.examples import (
+    DIGEST,
+    NOW,
+    OTHER_DIGEST,
+    REPOSITORY,
+    decide,
+    facts,
+    finding,
+    key_signature,
+    policy,
+    signatures,
+)
+
+SECOND: Final = timedelta(seconds=1)
+MAXIMUM: Final = {"maximumFixableSeverity": "medium"}
+
+SCANS: Final[dict[str, dict[str, Any]]] = {
+    "required": {"required": True},
+    "maxAge": {"maxAge": "1d"},
+    "maximumFixableSeverity": MAXIMUM,
+    "maximumUnfixableSeverity": {"maximumUnfixableSeverity": "high"},
+    "blockKnownExploited": {"blockKnownExploited": True},
+    "sbom": {"sbom": "required"},
+}
+"""Each word of [policies.scan] alone."""
+
+FINDINGS_WORDS: Final = {"maximumFixableSeverity", "maximumUnfixableSeverity", "blockKnownExploited"}
+
+
+@pytest.mark.parametrize("word", SCANS)
+def test_a_complete_scan_without_findings_passes(word: str) -> None:
+    assert decide(policy(scan=SCANS[word])).outcome == ALLOWED
+
+
+@pytest.mark.parametrize("word", SCANS)
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (None, "it is not scanned yet"),
+        (facts(state="waiting", at=None, reason="no memory"), "it is not scanned yet: no memory"),
+        (facts(state="unsupported", reason="no packages"), "its packages cannot be read: no packages"),
+        (facts(state="failed", reason="a layer is gone"), "it could not be scanned: a layer is gone"),
+        (facts(state="excellent"), "its scan is excellent"),
+    ],
+    ids=["none", "waiting", "unsupported", "failed", "of a newer release"],
+)
+def test_no_word_is_fulfilled_without_a_scan(word: str, given: Any, reason: str) -> None:
+    decision = decide(policy(scan=SCANS[word]), facts=given)
+    assert (decision.outcome, decision.reasons) == (DENIED, (reason,))
+
+
+PARTIAL: Final = {
+    "notes": (facts(state="partial", notes=("a layer is too large",)), "a layer is too large"),
+    "missing": (facts(state="partial", missing=("PyPI",)), "there is no vulnerability data of PyPI"),
+    "done, with missing data": (facts(missing=("PyPI",)), "there is no vulnerability data of PyPI"),
+    "no reason": (facts(state="partial"), "it was scanned in part"),
+    "no data": (facts(data=()), "its packages were compared with no data"),
+    "data on exploits only": (facts(data=("exploits=1",)), "its packages were compared with no data"),
+}
+
+
+@pytest.mark.parametrize("word", SCANS)
+@pytest.mark.parametrize("name", PARTIAL)
+def test_a_scan_in_part_says_nothing_about_findings(word: str, name: str) -> None:
+    given, gap = PARTIAL[name]
+    decision = decide(policy(scan=SCANS[word]), facts=given)
+    if word in FINDINGS_WORDS:
+        assert decision.outcome == DENIED
+        assert decision.reasons[0].startswith(f"it is not known which vulnerabilities it has: {gap}")
+    else:
+        assert decision.outcome == ALLOWED
+
+
+SEVERITIES: Final = ("critical", "high", "medium", "unknown", "low", "negligible")
+ALLOWED_BY: Final = {
+    "critical": SEVERITIES,
+    "high": SEVERITIES[1:],
+    "medium": SEVERITIES[2:],
+    "low": SEVERITIES[4:],
+    "negligible": SEVERITIES[5:],
+    "none": (),
+}
+
+
+@pytest.mark.parametrize("maximum", ALLOWED_BY)
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("fixed", ["2.0", ""])
+def test_a_maximum_allows_what_is_as_severe_or_less(maximum: str, severity: str, fixed: str) -> None:
+    given = facts(finding(severity=severity, fixed=fixed))
+    word, other = "maximumFixableSeverity", "maximumUnfixableSeverity"
+    if not fixed:
+        word, other = other, word
+    outcome = ALLOWED if severity in ALLOWED_BY[maximum] else DENIED
+    assert decide(policy(scan={word: maximum}), facts=given).outcome == outcome
+    assert decide(policy(scan={other: "none"}), facts=given).outcome == ALLOWED
+
+
+def test_a_severity_of_a_newer_release_is_too_severe() -> None:
+    given = facts(finding(severity="cosmic"))
+    assert decide(policy(scan={"maximumFixableSeverity": "high"}), facts=given).outcome == DENIED
+    assert decide(policy(scan={"maximumFixableSeverity": "critical"}), facts=given).outcome == ALLOWED
+
+
+def test_the_reason_names_the_worst_that_is_not_allowed() -> None:
+    given = facts(
+        finding("CVE-2026-3", "critical"), finding("CVE-2026-2", "high", package="zlib", fixed="1.3"), finding()
+    )
+    allowed = [{"id": "CVE-2026-3", "until": "2026-12-31", "reason": "not reachable"}]
+    decision = decide(policy(scan=MAXIMUM | {"allowedCves": allowed}), facts=given)
+    assert decision.reasons == (
+        "2 vulnerabilities with a fix are worse than medium (CVE-2026-2 (high) in zlib 1.0, fixed in 1.3)",
+    )
+    assert decision.findings == (
+        "CVE-2026-2 (high) in zlib 1.0, fixed in 1.3",
+        "CVE-2026-1 (high) in openssl 1.0, fixed in 2.0",
+    )
+
+
+def test_what_is_counted_and_not_listed_is_never_allowed() -> None:
+    allowed = [{"id": "CVE-2026-1", "until": "2026-12-31", "reason": "not reachable"}]
+    rule = policy(scan=MAXIMUM | {"allowedCves": allowed})
+    assert decide(rule, facts=facts(finding())).outcome == ALLOWED
+    unlisted = decide(rule, facts=facts(finding(), counts={"high": [2, 0]}, truncated=1))
+    assert unlisted.reasons == ("1 vulnerability with a fix is worse than medium (not listed)",)
+    assert decide(rule, facts=facts(counts={"high": [1, 0]}, truncated=1)).outcome == DENIED
+    # Counts that say less than the list do not allow what is listed.
+    assert decide(rule, facts=facts(finding("CVE-2026-9"), finding(), counts={})).outcome == ALLOWED
+    assert decide(rule, facts=facts(finding("CVE-2026-9"), finding(), counts={"high": [1, 0]})).outcome == DENIED
+
+
+def test_too_many_allowed_ones_of_one_severity_do_not_hide_others() -> None:
+    allowed = [{"id": "CVE-2026-1", "until": "2026-12-31", "reason": "not reachable"}]
+    given = facts(finding(), finding(), finding(), counts={"high": [1, 0], "critical": [2, 0]}, truncated=2)
+    decision = decide(policy(scan=MAXIMUM | {"allowedCves": allowed}), facts=given)
+    assert decision.reasons == ("2 vulnerabilities with a fix are worse than medium (not listed)",)
+
+
+@pytest.mark.parametrize(
+    ("given", "ids", "outcome"),
+    [
+        ({"id": "CVE-2026-1"}, ["CVE-2026-1"], ALLOWED),
+        ({"id": "GHSA-1", "aliases": ["CVE-2026-1"]}, ["CVE-2026-1"], ALLOWED),
+        ({"id": "CVE-2026-1", "aliases": ["GHSA-1"]}, ["GHSA-1"], ALLOWED),
+        ({"id": "DEBIAN-CVE-2026-1", "aliases": ["CVE-2026-1"]}, ["DEBIAN-CVE-2026-1"], ALLOWED),
+        ({"id": "GHSA-1", "aliases": ["CVE-2026-1", "CVE-2026-2"]}, ["CVE-2026-1"], DENIED),
+        ({"id": "GHSA-1", "aliases": ["CVE-2026-1", "CVE-2026-2"]}, ["CVE-2026-1", "CVE-2026-2"], ALLOWED),
+        ({"id": "RLSA-1", "covers": ["CVE-2026-1", "CVE-2026-2"]}, ["CVE-2026-1"], DENIED),
+        ({"id": "RLSA-1", "covers": ["CVE-2026-1", "CVE-2026-2"]}, ["CVE-2026-1", "CVE-2026-2"], ALLOWED),
+        ({"id": "RLSA-1", "covers": ["CVE-2026-1"]}, ["RLSA-1"], ALLOWED),
+        ({"id": "CVE-2026-10"}, ["CVE-2026-1"], DENIED),
+        ({"id": "GHSA-1"}, ["CVE-2026-1"], DENIED),
+    ],
+)
+def test_an_allowed_cve_is_known_by_any_of_its_ids(given: dict[str, Any], ids: list[str], outcome: str) -> None:
+    allowed = [{"id": id, "until": "2026-12-31", "reason": "not reachable"} for id in ids]
+    rule = policy(scan=MAXIMUM | {"allowedCves": allowed, "blockKnownExploited": True})
+    assert decide(rule, facts=facts(finding(**given, known_exploited=True))).outcome == outcome
+
+
+@pytest.mark.parametrize(("now", "outcome"), [(NOW - SECOND, ALLOWED), (NOW, DENIED)])
+def test_an_allowed_cve_ends(now: Any, outcome: str) -> None:
+    allowed = [{"id": "CVE-2026-1", "until": NOW.isoformat(), "reason": "not reachable"}]
+    rule = policy(scan=MAXIMUM | {"allowedCves": allowed})
+    assert decide(rule, facts=facts(finding()), now=now).outcome == outcome
+
+
+def test_what_is_suppressed_does_not_count() -> None:
+    given = facts(finding(suppressed="not affected", known_exploited=True))
+    assert decide(policy(scan=MAXIMUM | {"blockKnownExploited": True}), facts=given).outcome == ALLOWED
+
+
+def test_known_exploited_ones_are_refused_whatever_their_severity() -> None:
+    rule = policy(scan={"blockKnownExploited": True})
+    decision = decide(rule, facts=facts(finding(severity="low", fixed="", known_exploited=True)))
+    assert decision.reasons == (
+        "1 vulnerability is known to be exploited (CVE-2026-1 (low) in openssl 1.0, without a fix)",
+    )
+    assert decide(rule, facts=facts(finding(severity="critical"))).outcome == ALLOWED
+
+
+def test_without_data_on_exploits_it_is_not_known_what_is_exploited() -> None:
+    rule = policy(scan={"blockKnownExploited": True})
+    decision = decide(rule, facts=facts(data=("Debian=1",)))
+    assert decision.reasons == ("it is not known which vulnerabilities it has: there is no data on exploits",)
+
+
+@pytest.mark.parametrize(("age", "outcome"), [(timedelta(days=7), ALLOWED), (timedelta(days=7) + SECOND, DENIED)])
+def test_a_scan_is_not_older_than_its_maximum(age: timedelta, outcome: str) -> None:
+    decision = decide(policy(scan={"maxAge": "7d"}), facts=facts(at=NOW - age))
+    assert decision.outcome == outcome
+    assert decision.reasons in ((), ("it was last scanned 7 days ago, more than 7d",))
+
+
+def test_an_sbom_is_attached() -> None:
+    decision = decide(policy(scan={"sbom": "required"}), facts=facts(sbom=""))
+    assert decision.reasons == ("it has no SBOM",)
+
+
+@pytest.mark.parametrize(
+    ("image", "age", "outcome"),
+    [
+        ({"maxAge": "90d"}, timedelta(days=90), ALLOWED),
+        ({"maxAge": "90d"}, timedelta(days=90) + SECOND, DENIED),
+        ({"minAge": "1h"}, timedelta(hours=1), ALLOWED),
+        ({"minAge": "1h"}, timedelta(hours=1) - SECOND, DENIED),
+        ({"minAge": "1h"}, -timedelta(hours=1), DENIED),
+    ],
+)
+def test_an_image_has_the_right_age(image: dict[str, Any], age: timedelta, outcome: str) -> None:
+    assert decide(policy(image=image), first_seen=NOW - age).outcome == outcome
+
+
+@pytest.mark.parametrize("image", [{"maxAge": "90d"}, {"minAge": "1h"}])
+def test_an_image_of_unknown_age_has_no_age_that_is_right(image: dict[str, Any]) -> None:
+    assert decide(policy(image=image), first_seen=None).reasons == ("when it was pushed is not known",)
+
+
+def test_quarantine_says_until_when() -> None:
+    decision = decide(policy(image={"minAge": "2d"}))
+    assert decision.reasons == ("it is in quarantine for 2d, until 2026-11-30T12:00:00+00:00",)
+
+
+BOTH: Final = policy(signatures=signatures("release", "other"))
+EACH: Final = policy(signatures=signatures("release", "other", allOf=True))
+RELEASE, OTHER = key_signature(BOTH, "release"), key_signature(BOTH, "other")
+
+
+@pytest.mark.parametrize(
+    ("given", "any_of", "all_of"),
+    [
+        ({}, DENIED, DENIED),
+        ({"signatures": (RELEASE,)}, ALLOWED, DENIED),
+        ({"signatures": (OTHER,)}, ALLOWED, DENIED),
+        ({"signatures": (RELEASE, OTHER)}, ALLOWED, ALLOWED),
+        ({"parents": ((RELEASE, OTHER),)}, ALLOWED, ALLOWED),
+        ({"parents": ((), (OTHER,))}, ALLOWED, DENIED),
+        ({"signatures": (RELEASE,), "parents": ((OTHER,),)}, ALLOWED, DENIED),
+        ({"signatures": (replace(RELEASE, signer="sha256:0"),)}, DENIED, DENIED),
+        ({"signatures": (replace(RELEASE, expires=NOW),)}, DENIED, DENIED),
+        ({"signatures": (replace(RELEASE, expires=NOW + SECOND),)}, ALLOWED, DENIED),
+    ],
+)
+def test_one_signer_or_each_has_signed(given: dict[str, Any], any_of: str, all_of: str) -> None:
+    assert decide(BOTH, **given).outcome == any_of
+    assert decide(EACH, **given).outcome == all_of
+
+
+def test_the_reason_names_the_signers_that_are_missing() -> None:
+    assert decide(BOTH).reasons == ("it is not signed by release or other",)
+    assert decide(EACH).reasons == ("it is not signed by release and other",)
+    assert decide(EACH, signatures=(OTHER,)).reasons == ("it is not signed by release",)
+
+
+ISSUER: Final = "https://issuer.example"
+
+
+@pytest.mark.parametrize(
+    ("required", "identity", "issuer", "outcome"),
+    [
+        ({"subject": "a@example.com"}, "a@example.com", ISSUER, ALLOWED),
+        ({"subject": "a@example.com"}, "a@example.com", "https://issuer.example.evil", DENIED),
+        ({"subject": "a@example.com"}, "A@example.com", ISSUER, DENIED),
+        ({"subject": "a@example.com"}, "a@example.com", "", DENIED),
+        ({"subject": "*@example.com"}, "a@example.com", ISSUER, DENIED),
+        ({"subjectGlob": "*@example.com"}, "a@example.com", ISSUER, ALLOWED),
+        ({"subjectGlob": "*@example.com"}, "a@example.com.evil", ISSUER, DENIED),
+    ],
+)
+def test_an_identity_has_its_issuer(required: dict[str, str], identity: str, issuer: str, outcome: str) -> None:
+    rule = policy(signatures={"identities": [{"issuer": ISSUER, **required}]})
+    signature = Signature(signer="sha256:root", format="cosign-bundle", identity=identity, issuer=issuer)
+    assert decide(rule, signatures=(signature,)).outcome == outcome
+
+
+ALTERNATIVES: Final = [{"signatures": signatures("release")}, {"scan": MAXIMUM, "image": {"minAge": "2d"}}]
+
+
+def test_one_of_several_alternatives_is_enough() -> None:
+    rule = policy(anyOf=ALTERNATIVES)
+    assert decide(rule, signatures=(RELEASE,), facts=None).outcome == ALLOWED
+    assert decide(rule, first_seen=NOW - timedelta(days=3)).outcome == ALLOWED
+    decision = decide(rule, facts=None)
+    assert decision.reasons == (
+        "none of 2 alternatives is fulfilled: it is not signed by release; or it is not scanned yet and it is in"
+        " quarantine for 2d, until 2026-11-30T12:00:00+00:00",
+    )
+
+
+def test_alternatives_are_beside_the_other_requirements() -> None:
+    rule = policy(anyOf=ALTERNATIVES, scan={"required": True})
+    assert decide(rule, signatures=(RELEASE,), facts=None).reasons == ("it is not scanned yet",)
+
+
+def test_audit_reports_and_does_not_refuse() -> None:
+    decision = decide(policy(mode="audit", scan={"required": True}), facts=None)
+    assert (decision.outcome, decision.refuses) == (AUDITED, False)
+    assert decision.reasons
+
+
+@pytest.mark.parametrize("principal", ["", "node", "robot$signers", "robot$signe", "*"])
+def test_only_the_exempt_principal_is_exempt(principal: str) -> None:
+    rule = policy(scan={"required": True}, exempt=["robot$signer"])
+    assert decide(rule, principal, facts=None).outcome == DENIED
+    exempted = decide(rule, "robot$signer", facts=None)
+    assert (exempted.outcome, exempted.exemption) == (EXEMPTED, "robot$signer is exempt")
+    assert decide(rule, "robot$signer").outcome == ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("image", "outcome"),
+    [
+        (REPOSITORY, EXEMPTED),
+        (f"{REPOSITORY}@{DIGEST}", EXEMPTED),
+        (f"{REPOSITORY}@{OTHER_DIGEST}", DENIED),
+        ("prod/app2", DENIED),
+        ("prod", DENIED),
+    ],
+)
+def test_an_exception_is_of_its_image(image: str, outcome: str) -> None:
+    given = [{"image": image, "until": "2026-12-31", "reason": "legacy"}]
+    assert decide(policy(scan={"required": True}, exceptions=given), facts=None).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("until", "outcome"),
+    [
+        ("2026-11-29", EXEMPTED),
+        ("2026-11-28", DENIED),
+        (NOW.isoformat(), DENIED),
+        ("2026-11-29T14:00:00+01:00", EXEMPTED),
+    ],
+)
+def test_an_exception_ends(until: str, outcome: str) -> None:
+    given = [{"image": REPOSITORY, "until": until, "reason": "legacy"}]
+    assert decide(policy(scan={"required": True}, exceptions=given), facts=None).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("name", "until", "outcome"),
+    [("prod", NOW + SECOND, EXEMPTED), ("prod", NOW, DENIED), ("other", NOW + SECOND, DENIED)],
+)
+def test_an_opened_exception_is_of_its_policy_and_ends(name: str, until: Any, outcome: str) -> None:
+    opened = OpenedException(policy=name, until=until, reason="incident 7", by="alice@example.com")
+    decision = decide(policy(scan={"required": True}), facts=None, exceptions=(opened,))
+    assert decision.outcome == outcome
+    if outcome == EXEMPTED:
+        assert decision.exemption.startswith("alice@example.com opened an exception")
+
+
+MALFORMED: Final = {
+    "counts that are no JSON": {"counts": "{"},
+    "no counts": {"counts": ""},
+    "counts of another form": {"counts": '{"high": 1}'},
+    "counts of three": {"counts": '{"high": [1, 2, 3]}'},
+    "findings that are no JSON": {"counts": '{"high": [1, 0]}', "content": b"["},
+    "findings that are no list": {"counts": '{"high": [1, 0]}', "content": b'{"a": 1}'},
+    "findings without an id": {"counts": '{"high": [1, 0]}', "content": b'[{"severity": "high"}]'},
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_an_image_that_cannot_be_judged_is_what_the_policy_says(name: str) -> None:
+    given = replace(facts(), **MALFORMED[name])
+    denied = decide(policy(scan=MAXIMUM), facts=given)
+    assert (denied.outcome, denied.is_error) == (DENIED, True)
+    assert denied.reasons[0].startswith("the image cannot be judged: ")
+    allowed = decide(policy(scan=MAXIMUM, onError="allow"), facts=given)
+    assert (allowed.outcome, allowed.is_error) == (ALLOWED, True)
+    assert decide(policy(scan=MAXIMUM, mode="audit"), facts=given).outcome == AUDITED
+    assert decide(policy(scan=MAXIMUM, exempt=["node"]), facts=given).outcome == EXEMPTED
+
+
+def test_evidence_that_cannot_be_read_does_not_pass() -> None:
+    assert decide(policy(scan={"required": True}), unreadable="of a newer release").outcome == DENIED
+    assert decide(policy(push={"maximumSize": "1GiB"}), unreadable="of a newer release").outcome == ALLOWED
+
+
+def test_a_policy_of_pushes_alone_allows_each_pull() -> None:
+    assert decide(policy(push={"maximumSize": "1GiB"}), facts=None).outcome == ALLOWED
+
+
+def test_listed_findings_are_bounded() -> None:
+    given = facts(*(finding(f"CVE-2026-{number}") for number in range(200)))
+    decision = decide(policy(scan=MAXIMUM), facts=given)
+    assert len(decision.findings) == 20
+    assert decision.reasons[0].startswith("200 vulnerabilities")
