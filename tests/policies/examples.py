@@ -59,7 +59,7 @@ def counts_of(findings: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
 def facts(*findings: Mapping[str, Any], counts: Mapping[str, Sequence[int]] | None = None, **fields: Any) -> Facts:
     """Return the facts of a scan that is done, of an hour ago."""
     content = json.dumps(findings).encode()
-    given = {
+    given: dict[str, Any] = {
         "state": "done",
         "at": NOW - timedelta(hours=1),
         "counts": json.dumps(counts_of(findings) if counts is None else counts),

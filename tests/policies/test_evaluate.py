@@ -194,6 +194,30 @@ def test_without_data_on_exploits_it_is_not_known_what_is_exploited() -> None:
     assert decision.reasons == ("it is not known which vulnerabilities it has: there is no data on exploits",)
 
 
+@pytest.mark.parametrize(
+    ("exploited", "truncated", "reasons"),
+    [
+        (0, 300, ()),
+        (-1, 0, ()),
+        (-1, 1, ("1 vulnerability is not listed, and may be exploited: it is to be scanned again",)),
+        (1, 300, ("1 vulnerability is known to be exploited (not listed)",)),
+    ],
+)
+def test_exploited_ones_are_counted_where_they_are_not_listed(
+    exploited: int, truncated: int, reasons: tuple[str, ...]
+) -> None:
+    given = facts(finding(severity="low"), exploited=exploited, truncated=truncated)
+    assert decide(policy(scan={"blockKnownExploited": True}), facts=given).reasons == reasons
+
+
+def test_allowed_ones_are_not_counted_as_exploited() -> None:
+    allowed = [{"id": "CVE-2026-1", "until": "2026-12-31", "reason": "not reachable"}]
+    rule = policy(scan={"blockKnownExploited": True, "allowedCves": allowed})
+    given = facts(finding(known_exploited=True), exploited=1, truncated=1)
+    assert decide(rule, facts=given).outcome == ALLOWED
+    assert decide(rule, facts=replace(given, exploited=2)).outcome == DENIED
+
+
 @pytest.mark.parametrize(("age", "outcome"), [(timedelta(days=7), ALLOWED), (timedelta(days=7) + SECOND, DENIED)])
 def test_a_scan_is_not_older_than_its_maximum(age: timedelta, outcome: str) -> None:
     decision = decide(policy(scan={"maxAge": "7d"}), facts=facts(at=NOW - age))
@@ -357,7 +381,7 @@ def test_an_opened_exception_is_of_its_policy_and_ends(name: str, until: Any, ou
         assert decision.exemption.startswith("alice@example.com opened an exception")
 
 
-MALFORMED: Final = {
+MALFORMED: Final[dict[str, dict[str, Any]]] = {
     "counts that are no JSON": {"counts": "{"},
     "no counts": {"counts": ""},
     "counts of another form": {"counts": '{"high": 1}'},

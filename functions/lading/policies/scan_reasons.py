@@ -120,7 +120,7 @@ def _finding_failures(requirement: ScanRequirement, facts: "Facts", now: datetim
             limit = "not allowed" if maximum == NONE else f"worse than {maximum}"
             yield _reason(f"{counted(number, VULNERABILITY)} {kind} {_are(number)} {limit}", own)
     if requirement.block_known_exploited:
-        yield from _exploited_failures(facts, refused)
+        yield from _exploited_failures(facts, findings, refused)
 
 
 def _refused(
@@ -132,16 +132,16 @@ def _refused(
     return max(counts.get(group, 0) - allowed_count, refused_count)
 
 
-def _exploited_failures(facts: "Facts", refused: Sequence[ListedFinding]) -> Iterator[Reason]:
+def _exploited_failures(
+    facts: "Facts", findings: Sequence[ListedFinding], refused: Sequence[ListedFinding]
+) -> Iterator[Reason]:
     exploited = [each for each in refused if each.known_exploited]
-    if exploited:
-        number = len(exploited)
+    allowed_count = sum(each.known_exploited for each in findings) - len(exploited)
+    if number := max(facts.exploited - allowed_count, len(exploited)):
         yield _reason(f"{counted(number, VULNERABILITY)} {_are(number)} known to be exploited", exploited)
-    if facts.truncated:
+    elif facts.exploited < 0 and facts.truncated:
         unlisted = counted(facts.truncated, VULNERABILITY)
-        yield Reason(
-            f"{unlisted} {_are(facts.truncated)} not listed, so that it is not known whether they are exploited"
-        )
+        yield Reason(f"{unlisted} {_are(facts.truncated)} not listed, and may be exploited: it is to be scanned again")
 
 
 def _reason(text: str, findings: Sequence[ListedFinding]) -> Reason:

@@ -225,6 +225,7 @@ class ScanRun:
             at=report.at,
             reason="; ".join(packages.notes) if report.state == UNSUPPORTED else "",
             counts=report.counts,
+            exploited=_exploited(report),
             worst=worst,
             truncated=truncated,
             notes=notes,
@@ -272,6 +273,13 @@ def _worst(report: Report) -> tuple[bytes, int]:
     while len(content := _as_json(found[:count])) > MAX_WORST_SIZE:
         count //= 2
     return content, len(found) - count
+
+
+def _exploited(report: Report) -> int:
+    """Return how many findings that are not suppressed are known to be exploited, or -1 without data on that."""
+    if EXPLOITS not in report.data:
+        return -1
+    return sum(each.known_exploited and not each.suppressed for each in report.findings)
 
 
 def _as_json(value: Any) -> bytes:

@@ -38,6 +38,7 @@ class Facts(Record):
         created: when the facts were created.
         at: when the packages were last compared with the data, or None.
         counts: the number of findings by severity, as JSON: {"high": [FIXABLE, OTHERS]}; or "".
+        exploited: the number of findings that are known to be exploited and count, or -1 if it is not known.
         content: the worst findings, as JSON, or None.
         size: bytes of `content`.
         truncated: the number of findings that `content` omits.
@@ -66,6 +67,7 @@ class Facts(Record):
     created: datetime
     at: datetime | None = None
     counts: str = ""
+    exploited: int = -1
     content: bytes | None = None
     size: int = 0
     truncated: int = 0

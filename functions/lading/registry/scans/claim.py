@@ -109,6 +109,7 @@ class ScanResult:
         is_unchanged: whether nothing was compared, since the data is that of the last result. Only that the image was
             looked at is recorded.
         counts: how many findings each severity has, those with a fix and those without.
+        exploited: how many findings are known to be exploited, or -1 if that is not known.
         worst: at most MAX_WORST findings, as JSON.
         truncated: the number of the other findings.
         notes: what makes the result partial.
@@ -127,6 +128,7 @@ class ScanResult:
     reason: str = ""
     is_unchanged: bool = False
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    exploited: int = -1
     worst: bytes = b"[]"
     truncated: int = 0
     notes: Sequence[str] = ()

@@ -224,6 +224,7 @@ def _updated(facts: Facts, result: ScanResult, now: datetime) -> Facts:
         reason=result.reason[:500],
         at=result.at,
         counts=json.dumps(dict(result.counts), separators=(",", ":")),
+        exploited=result.exploited,
         content=result.worst,
         size=len(result.worst),
         truncated=result.truncated,
