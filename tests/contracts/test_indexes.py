@@ -26,7 +26,7 @@ from lading_storage.records.deleted import DeletedLink
 from lading_storage.records.events import DEAD, Delivery
 from lading_storage.records.fields import CONTENT, layout_of
 from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
-from lading_storage.records.scans import SCAN, Facts
+from lading_storage.records.scans import BACKLOG, MATCH, SCAN, Facts
 from tests.support.record_examples import DIGEST, EXAMPLES, NOW, link
 
 MODULE = Path(__file__).parents[2] / "terraform" / "firestore.tf"
@@ -83,6 +83,7 @@ def test_an_entry_is_in_a_queue_that_its_kind_names() -> None:
     delivery = next(each for each in EXAMPLES if isinstance(each, Delivery))
     facts = next(each for each in EXAMPLES if isinstance(each, Facts))
     records += [replace(delivery, state=DEAD), replace(facts, task=SCAN), replace(facts, task="")]
+    records += [replace(facts, task=BACKLOG), replace(facts, task=MATCH, data=("signed=1",))]
     records += [replace(repository, deleted=NOW), replace(repository, review=NOW)]
 
     seen = {(type(record), record.due.partition(" ")[0]) for record in records if record.due}

@@ -197,7 +197,7 @@ def test_a_run_reads_data_by_the_registry_and_updates_it(
     before = facts_of(registry, image)
     updates = VulnerabilityUpdateJob(artifacts, download, clock)
     outcomes, again = updates.run().counts, updates.run().counts
-    registry.scans.claims._matches_from = None
+    registry.scans.claims._looks.clear()
     artifacts.refresh()
     second = job.run().counts
 

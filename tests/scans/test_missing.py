@@ -10,7 +10,7 @@ from lading.registry.scans import missing
 from lading.scanning.findings import WAITING
 from lading_storage.errors import ObjectNotFound
 from lading_storage.records.core import Manifest, Tag
-from lading_storage.records.scans import SCAN
+from lading_storage.records.scans import BACKLOG
 from lading_storage.stores import Stores
 from tests.scans.scan_steps import A, claim_all, facts_of, has_facts, pushed
 from tests.support import images
@@ -53,7 +53,7 @@ def test_images_without_facts_are_due_and_all_others_are_left_alone(registry: Re
     assert len(requested) == len({*requested}) == len(children) + 1
     assert old.digest in requested
     facts = facts_of(registry, old)
-    assert (facts.state, facts.task, facts.tries) == (WAITING, SCAN, 0)
+    assert (facts.state, facts.task, facts.tries) == (WAITING, BACKLOG, 0)
     assert facts_of(registry, new) == before
     assert not has_facts(registry, deleted)
     assert not has_facts(registry, other)

@@ -26,7 +26,7 @@ from lading_storage.digests import algorithm_of, digest_of
 from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import MetadataStore
 from lading_storage.records.core import Key, Manifest
-from lading_storage.records.scans import SCAN, Facts
+from lading_storage.records.scans import BACKLOG, SCAN, Facts
 
 NOT_SCANNED: Final = "not scanned"
 """The state of an image without facts: it was pushed while images were not scanned."""
@@ -155,7 +155,7 @@ def _is_pending(facts: Facts, now: datetime) -> bool:
 
     The daily comparison with newer data does not count: for the rest, the result before is right.
     """
-    return facts.task == SCAN or bool(facts.missing and (facts.claim or facts.next <= now))
+    return facts.task in (SCAN, BACKLOG) or bool(facts.missing and (facts.claim or facts.next <= now))
 
 
 def _chosen(images: list[Descriptor], platform: str) -> Descriptor:

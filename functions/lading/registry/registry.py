@@ -9,9 +9,9 @@ from lading.registry.cleanup.apply import CleanupDeletion
 from lading.registry.cleanup.inventory import Inventory
 from lading.registry.cleanup.last_pulled import LastPulls
 from lading.registry.content.blobs import Blobs
-from lading.registry.content.image_facts import make_comparison_due
 from lading.registry.content.manifests import Manifests
 from lading.registry.content.uploads import Uploads
+from lading.registry.document_changes import document_pushed
 from lading.registry.in_use import InUseReports
 from lading.registry.lifecycle.delete import Deletion
 from lading.registry.lifecycle.restore import Undelete
@@ -94,7 +94,7 @@ class Registry:
     def honour_documents(self, keys: "DocumentKeys") -> None:
         """Let documents about images count that one of `keys` signed; called before the first request."""
         self._document_keys = keys
-        self.push.after = lambda manifest, tags: make_comparison_due(self.metadata, self._clock, manifest, tags)
+        self.push.after = lambda manifest, tags: document_pushed(self.metadata, self._clock, manifest, tags)
 
     @property
     def inspection(self) -> "Inspection":

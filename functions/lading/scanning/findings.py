@@ -26,7 +26,7 @@ WAITING: Final = "waiting"
 
 EXPLOITS: Final = "exploits"
 SIGNED: Final = "signed"
-"""Names of data beside that of ecosystems: on exploits, and the signed documents about an image."""
+"""Names of data beside that of ecosystems: on exploits, and the signed documents about an image (records.scans)."""
 
 
 def is_compared(data: Iterable[str]) -> bool:

@@ -17,8 +17,17 @@ from typing import ClassVar, Final
 from lading_storage.records.core import Record, due_entry
 
 SCAN: Final = "scan"
+BACKLOG: Final = "backlog"
 MATCH: Final = "match"
-"""Tasks, and the queues of facts: to read an image's layers, and to compare its known packages with newer data."""
+"""Tasks: to read an image's layers; the same for one that waited before it was requested; to compare its known packages
+with newer data."""
+
+DOCUMENTS: Final = "documents"
+"""The queue of comparisons in which signed documents had a part: another set of keys makes them due. The queues of the
+other facts are their tasks."""
+
+SIGNED: Final = "signed"
+"""The name under which `Facts.data` identifies the signed documents about an image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +37,7 @@ class Facts(Record):
     Attributes:
         state: waiting, done, partial, unsupported or failed (lading.scanning.findings): of the last result, not of the
             task.
-        task: SCAN or MATCH, what is to be done next; "" where only a request can cause more.
+        task: SCAN, BACKLOG or MATCH, what is to be done next; "" where only a request can cause more.
         next: when the task is due. While a scanner works on it: when its claim ends.
         tries: how often the task was claimed since it was last finished.
         claim: the nonce of the current claim, or "".
@@ -54,7 +63,7 @@ class Facts(Record):
     KIND: ClassVar[str] = "facts"
     NUMBER: ClassVar[int] = 24
     IN_REPOSITORY: ClassVar[bool] = True
-    QUEUES: ClassVar[tuple[str, ...]] = (SCAN, MATCH)
+    QUEUES: ClassVar[tuple[str, ...]] = (SCAN, BACKLOG, MATCH, DOCUMENTS)
 
     state: str
     task: str = ""
@@ -82,7 +91,14 @@ class Facts(Record):
     @property
     def due(self) -> str:
         """Queue entry, see Record.due."""
-        return due_entry(self.task, self.next) if self.task else ""
+        if not self.task:
+            return ""
+        return due_entry(DOCUMENTS if self.task == MATCH and self.has_documents else self.task, self.next)
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether documents by others about the image had a part in its result, if only by a remark."""
+        return any(each.startswith(f"{SIGNED}=") for each in self.data)
 
     @property
     def omitted_content_size(self) -> int:

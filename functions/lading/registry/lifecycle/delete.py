@@ -17,6 +17,7 @@ from lading.registry.batches import in_batches
 from lading.registry.change_context import DELETE, ChangeContext, Clock
 from lading.registry.content.dependencies import deletion_link_writes
 from lading.registry.content.large_manifests import hide_links, unverify_links
+from lading.registry.document_changes import documents_deleted
 from lading.registry.errors import MANIFEST_REFERENCED, MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
 from lading.registry.events.event_types import IMAGE_DELETED
 from lading.registry.events.outbox import (
@@ -152,6 +153,7 @@ class Deletion:
         blobs = dict.fromkeys(blob for manifest in deleted for blob in manifest.blobs)
         writes += deletion_link_writes(self._metadata, repository, deleted, [*blobs], now)
         self._metadata.commit(writes)
+        documents_deleted(self._metadata, self._clock, [record for _, record in items])
 
     def _with_content(self, manifests: Sequence[tuple[str, Manifest]]) -> list[tuple[str, Manifest]]:
         """Return manifests with their content. Raises Conflict unless all are still at their versions."""

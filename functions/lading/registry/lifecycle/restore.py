@@ -15,6 +15,7 @@ from lading.registry.content.damage import damaged_among
 from lading.registry.content.dependencies import dependencies_of, hidden_dependencies_of, object_of, reference_writes
 from lading.registry.content.large_manifests import touch_unverified, unhide_links
 from lading.registry.content.referrer_tags import referrer_tags_of
+from lading.registry.document_changes import document_restored
 from lading.registry.errors import MANIFEST_BLOB_UNKNOWN, NAME_UNKNOWN, NOT_DELETED, TAG_CONFLICT, RegistryError
 from lading.registry.events.event_types import IMAGE_RESTORED
 from lading.registry.events.outbox import image_event, next_image_time
@@ -239,6 +240,7 @@ class Undelete:
         else:
             writes.append(Touch(manifest.key))
         self._metadata.commit(writes)
+        document_restored(self._metadata, self._clock, manifest)
         return True
 
     def _delete_tombstone(self, repository: str, digest: str) -> None:
@@ -262,6 +264,7 @@ class Undelete:
             raise RegistryError(MANIFEST_BLOB_UNKNOWN, [{"digest": deleted.digest}])
         writes = [Delete(deleted), Touch(key), *review_writes(found, repository, self._clock())]
         self._metadata.commit([*writes, *self._tags.move(found, name, manifest, context)])
+        document_restored(self._metadata, self._clock, deleted)
 
     def _restore_tag_unless_conflict(self, repository: str, name: str, context: ChangeContext) -> bool:
         """Restore a tag, unless it points to another manifest, or its own was deleted, meanwhile; return whether."""

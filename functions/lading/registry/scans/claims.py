@@ -8,8 +8,9 @@
 A claim is a nonce in the facts of the image, and a time until which other scanners leave it alone. Nothing is locked: a
 scanner that continues after its lease has a nonce that is not on record, so its result changes nothing.
 
-Images that wait for their first scan come first, then those whose packages are to be compared with newer data. The
-queue of these is read once a minute, so that a scanner without work costs one query.
+Images that wait for their first scan come first, then those whose packages are to be compared with newer data, then
+those of a backlog, whose first scans were requested. The queues but the first are read once a minute, so that a scanner
+without work costs one query.
 """
 
 import secrets
@@ -23,6 +24,7 @@ from lading.registry.content.manifest_contents import ManifestContents, read_con
 from lading.registry.content.manifests import Manifests
 from lading.registry.errors import RegistryError
 from lading.registry.retry import try_to_commit
+from lading.registry.scans import key_changes
 from lading.registry.scans.claim import Claim, ClaimedLayer
 from lading.registry.scans.image_use import ImageUse
 from lading.scanning.findings import FAILED
@@ -30,7 +32,7 @@ from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import Delete, MetadataStore, Replace
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.deleted import DeletedManifest
-from lading_storage.records.scans import MATCH, SCAN, Facts, LayerScan
+from lading_storage.records.scans import BACKLOG, DOCUMENTS, MATCH, SCAN, Facts, LayerScan
 
 if TYPE_CHECKING:
     from lading.registry.scans.signed_referrers import SignedReferrers
@@ -50,8 +52,9 @@ DELETED_WAIT: Final = timedelta(hours=1)
 MAX_ROUNDS: Final = 10
 """Pages of images that are put off, or claimed by others, before a call ends without a claim."""
 
-MATCH_QUEUE_INTERVAL: Final = timedelta(minutes=1)
-"""How often a process reads the queue of comparisons while nothing in it is due."""
+LATER_QUEUES: Final = (MATCH, DOCUMENTS, BACKLOG)
+LATER_INTERVAL: Final = timedelta(minutes=1)
+"""Queues that come after that of pushed images, and how often a process reads one while nothing in it is due."""
 
 MAX_PACKAGES_SIZE: Final = 16 * 1024 * 1024
 """Bytes of packages in one claim, and about in one call: the rest is read from the layers."""
@@ -68,7 +71,8 @@ class Claims:
         self._metadata = metadata
         self._manifests = manifests
         self._clock = clock
-        self._matches_from: datetime | None = None
+        self._looks: dict[str, datetime] = {}
+        self._has_applied_keys = False
 
     def claim(self, limit: int, extractor: int) -> list[Claim]:
         """Claim images that are due, for one scanner.
@@ -81,6 +85,9 @@ class Claims:
             The claims. There may be fewer than are due; none if there was nothing to do for the first ones in
             MAX_ROUNDS pages.
         """
+        if not self._has_applied_keys:
+            key_changes.apply(self._metadata, self._signed.version if self._signed else "", self._clock)
+            self._has_applied_keys = True
         use = ImageUse(self._metadata, self._clock())
         for _ in range(MAX_ROUNDS):
             due = self._due(limit)
@@ -117,11 +124,13 @@ class Claims:
         """Return facts whose task is due, without content."""
         now = self._clock()
         due = [queued.record for queued in self._metadata.due(Facts, SCAN, now, limit=limit)]
-        if len(due) == limit or (self._matches_from is not None and now < self._matches_from):
-            return due
-        matches = self._metadata.due(Facts, MATCH, now, limit=limit - len(due))
-        self._matches_from = None if matches else now + MATCH_QUEUE_INTERVAL
-        return [*due, *(queued.record for queued in matches)]
+        for queue in LATER_QUEUES:
+            if len(due) < limit and self._looks.get(queue, now) <= now:
+                later = self._metadata.due(Facts, queue, now, limit=limit - len(due))
+                due += [queued.record for queued in later]
+                if not later:
+                    self._looks[queue] = now + LATER_INTERVAL
+        return due
 
     def _try_to_claim(self, listed: Facts, extractor: int, use: ImageUse) -> Claim | None:
         """Claim an image, or put it off; return None if there is nothing to do, or another scanner was faster."""
@@ -165,7 +174,7 @@ class Claims:
 
     def _put_off_deleted(self, facts: Facts, now: datetime, *, is_restorable: bool) -> None:
         """Put off an image that was deleted; drop the facts about one that nothing can restore."""
-        wait = DELETED_WAIT if facts.task == SCAN else MATCH_INTERVAL
+        wait = MATCH_INTERVAL if facts.task == MATCH else DELETED_WAIT
         put_off = Replace(replace(facts, claim="", tries=0, next=now + wait))
         try_to_commit(self._metadata, put_off if is_restorable else Delete(facts))
 

@@ -1,7 +1,7 @@
 """Images without facts: pushed before scanning was switched on, or by a release that did not scan.
 
 No push creates facts for them, so a person requests their scans, once. What was requested has facts and is passed over,
-so that a walk that was interrupted is repeated from the beginning.
+so that a walk that was interrupted is repeated from the beginning. They wait in a queue of their own, after new pushes.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import Touch
 from lading_storage.query import Query
 from lading_storage.records.core import Manifest
+from lading_storage.records.scans import BACKLOG
 
 PAGE_SIZE: Final = 100
 """Manifests of a page: with two writes for each, one commit is within the limits of every store."""
@@ -87,7 +88,7 @@ class MissingScans:
         found = self._metadata.read([*keys, *keys.values()], content=False)
         missing = [key for key, image in keys.items() if found[key] is None and found[image] is not None]
         if missing:
-            facts = new_facts_writes(found, missing, self._content.clock(found.read_at))
+            facts = new_facts_writes(found, missing, self._content.clock(found.read_at), BACKLOG)
             # A concurrent deletion is a conflict: the facts of an image go with its tombstone.
             self._metadata.commit([*facts, *(Touch(keys[key]) for key in missing)])
         return [key.id for key in missing]

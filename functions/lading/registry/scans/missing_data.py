@@ -3,7 +3,7 @@
 The first image that needs an ecosystem is scanned before its data is there. It would stay partial until the next day.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 from lading.registry.retry import try_to_commit
 from lading_storage.protocols import MetadataStore, QueueCursor, Replace
 from lading_storage.records.core import Key
-from lading_storage.records.scans import MATCH, Facts, VulnerabilityData
+from lading_storage.records.scans import DOCUMENTS, MATCH, Facts, VulnerabilityData
 
 PAGE_SIZE: Final = 100
 
@@ -25,21 +25,33 @@ LATELY: Final = timedelta(minutes=15)
 def make_due(metadata: MetadataStore, ecosystem: str, now: datetime) -> int:
     """Make those images due for a comparison that lacked the data of an ecosystem; return their number.
 
-    The queue of all images is read once. If a process is killed meanwhile, the other images are compared the next day.
+    The queues of all images are read once. If a process is killed meanwhile, the others are compared the next day.
     """
+
+    def lacks(facts: Facts) -> bool:
+        return _lacks(facts, ecosystem)
+
+    return make_queue_due(metadata, MATCH, now, lacks) + make_queue_due(metadata, DOCUMENTS, now, lacks)
+
+
+def make_queue_due(
+    metadata: MetadataStore, queue: str, now: datetime, is_affected: Callable[[Facts], bool] = lambda facts: True
+) -> int:
+    """Make images of a queue due for a comparison, unless a scanner works on them; return their number."""
     count, after = 0, None
     while True:
-        page = metadata.due(Facts, MATCH, now + HORIZON, after=after, limit=PAGE_SIZE)
+        page = metadata.due(Facts, queue, now + HORIZON, after=after, limit=PAGE_SIZE)
         for queued in page:
-            count += _make_due(metadata, queued.record, ecosystem, now)
+            if is_affected(queued.record):
+                count += _make_due(metadata, queued.record, now)
         if len(page) < PAGE_SIZE:
             return count
         after = QueueCursor(page[-1].entry, page[-1].record.key)
 
 
-def _make_due(metadata: MetadataStore, listed: Facts, ecosystem: str, now: datetime) -> bool:
+def _make_due(metadata: MetadataStore, listed: Facts, now: datetime) -> bool:
     """Make one image due, unless a scanner works on it."""
-    if listed.claim or listed.next <= now or not _lacks(listed, ecosystem):
+    if listed.claim or listed.next <= now:
         return False
     # The queue has no content, without which a record must not be written.
     facts = metadata.read([listed.key])[listed.key]

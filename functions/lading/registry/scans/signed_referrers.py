@@ -16,8 +16,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lading.registry.content.image_facts import ATTESTATION_TYPES, attestation_tag
 from lading.registry.content.referrer_contents import ContentUnreadable, ReferrerContents, ReferrerLayer, Wanted
+from lading.registry.document_changes import ATTESTATION_TYPES, attestation_tag
 from lading.registry.scans.claim import SignedDocument
 from lading.signatures.dsse import verify
 from lading.signatures.signature import NotVerified
@@ -78,6 +78,11 @@ class SignedReferrers:
         self._contents = contents
         self._keys = keys
         self._by_fingerprint = keys.all
+
+    @property
+    def version(self) -> str:
+        """What identifies the keys."""
+        return self._keys.version
 
     def read(self, repository: str, digest: str, own: Collection[str] = ()) -> Signed:
         """Return the signed documents about an image, the newest first.

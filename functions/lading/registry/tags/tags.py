@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from lading.registry import deletion_causes
 from lading.registry.change_context import DELETE, ChangeContext, Clock
+from lading.registry.document_changes import documents_deleted
 from lading.registry.errors import MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
 from lading.registry.names import check_not_reserved
 from lading.registry.pagination import Page, find_all
@@ -185,6 +186,7 @@ class Tags:
         rules.check_mutable(name)
         writes = self.drop(found, tag, deletion_causes.of_tag(name), context)
         self._metadata.commit([*writes, *rules.guard, *review_writes(found, repository, self.clock())])
+        documents_deleted(self._metadata, self.clock, [tag])
         return tag.digest
 
 
