@@ -78,6 +78,7 @@ def notation(name: str, suffix: str) -> Candidate:
     )
 
 
+NOTATION_KINDS: Final = ("ec", "p384", "p521", "rsa2048", "rsa", "rsa4096", "chain", "alone")
 KEYS: Final = ("p256", "p384", "p521", "rsa2048", "rsa4096", "ed25519")
 
 SIGNATURES: Final[Mapping[str, Golden]] = {
@@ -93,7 +94,7 @@ SIGNATURES: Final[Mapping[str, Golden]] = {
     "legacy-prior": Golden(candidate=legacy("prior", 0), anchors=key_named("prior"), digest=PRIOR_DIGEST),
     **{
         f"{suffix}-{name}": Golden(candidate=notation(name, suffix), anchors=authority_named(name), digest=PRIOR_DIGEST)
-        for name in ("ec", "rsa")
+        for name in NOTATION_KINDS
         for suffix in ("jws", "cose")
     },
 }

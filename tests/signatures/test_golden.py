@@ -23,6 +23,7 @@ from tests.signatures.golden_inputs import (
     authority_named,
     bundle,
     key_named,
+    notation,
 )
 
 V = TypeVar("V")
@@ -88,6 +89,23 @@ def test_signers_of_notation_have_names_and_an_end() -> None:
     assert signature.expires == datetime(2055, 11, 28, 5, 43, 1, tzinfo=UTC)
     assert "has expired" in why(golden.candidate, golden.anchors, golden.digest, datetime(2055, 11, 29, tzinfo=UTC))
     assert "not valid yet" in why(golden.candidate, golden.anchors, golden.digest, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("suffix", ["jws", "cose"])
+def test_an_expiry_ends_a_signature_before_its_certificates(suffix: str) -> None:
+    golden = SIGNATURES[f"{suffix}-chain"]
+
+    (signature,) = verify(golden.candidate, golden.anchors, golden.digest, NOW).signatures
+    assert signature.expires
+    assert signature.expires.year == 2046
+    assert why(golden.candidate, golden.anchors, golden.digest, signature.expires) == "it has expired"
+
+
+@pytest.mark.parametrize("suffix", ["jws", "cose"])
+def test_signing_authorities_are_not_known(suffix: str) -> None:
+    anchors = authority_named("authority")
+
+    assert why(notation("authority", suffix), anchors, PRIOR_DIGEST) == "its signing scheme is not notary.x509"
 
 
 def test_an_attestation_by_the_right_key_is_no_signature() -> None:
