@@ -189,6 +189,19 @@ def test_what_a_library_raises_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> N
 
     assert why(statement()) == "it cannot be read (ZeroDivisionError)"
 
+    class PanicException(BaseException):
+        """What libraries in Rust raise."""
+
+    def panic(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("lading.signatures.cosign_bundle.is_valid", panic)
+    raised: BaseException = PanicException()
+    assert why(statement()) == "it cannot be read (PanicException)"
+    raised = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        verify(statement(), ANCHORS, DIGEST, NOW)
+
 
 def test_a_bundle_of_an_identity_is_not_tried_with_keys() -> None:
     """And no key stands for an identity: the root decides alone, here one that is none."""
