@@ -236,12 +236,7 @@ class Settings(DerivedSettings):
         parse.mebibytes(0, 1_000_000),
     )
     events_topic: str = setting(
-        "events",
-        "",
-        "TOPIC",
-        "the Pub/Sub topic of events as CloudEvents: projects/PROJECT/topics/TOPIC",
-        parse.topic,
-        key="topic",
+        "events", "", "TOPIC", "Pub/Sub topic of CloudEvents: projects/PROJECT/topics/TOPIC", parse.topic, key="topic"
     )
     notifications_topic: str = setting(
         "events",

@@ -40,7 +40,7 @@ NO_DATA = {
 }
 """Commands that print sentences, or nothing."""
 
-TEXT = {"keys new", "login-help", "completion"}
+TEXT = {"keys new", "login-help", "completion", "policy schema"}
 """Commands whose output has a format of its own."""
 
 

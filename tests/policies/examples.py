@@ -90,3 +90,33 @@ def key_signature(policy: Policy, name: str = "release", **fields: Any) -> Signa
 def signatures(*names: str, **fields: Any) -> dict[str, Any]:
     """Return the requirement of signatures by some of KEYS."""
     return {"keys": [{"name": name, "pem": KEYS[name]} for name in names], **fields}
+
+
+FULL: Final[dict[str, Any]] = table(
+    tags=["v*", "latest"],
+    exempt=["robot$signer"],
+    breakGlass=["alice@example.com"],
+    onError="allow",
+    gateRollback=True,
+    signatures={
+        **signatures("release", "other", allOf=True),
+        "identities": [
+            {"issuer": "https://issuer.example", "subject": "a@example.com"},
+            {"name": "builds", "issuer": "https://issuer.example", "subjectGlob": "https://builds.example/*"},
+        ],
+    },
+    scan={
+        "required": True,
+        "maxAge": "7d",
+        "maximumFixableSeverity": "medium",
+        "maximumUnfixableSeverity": "high",
+        "blockKnownExploited": True,
+        "sbom": "required",
+        "allowedCves": [{"id": "CVE-2026-1", "until": "2027-01-31", "reason": "not reachable"}],
+    },
+    image={"maxAge": "90d", "minAge": "1h"},
+    anyOf=[{"image": {"minAge": "7d"}}, {"scan": {"required": True}}],
+    push={"mediaTypes": ["application/vnd.oci.*"], "requiredLabels": ["team"], "maximumSize": "2GiB"},
+    exceptions=[{"image": f"prod/legacy@{DIGEST}", "until": "2027-01-31T12:00:00+01:00", "reason": "legacy"}],
+)
+"""A policy with each field but certificates."""

@@ -2,7 +2,7 @@
 
 A generated table stands between the lines `<!-- generated: NAME -->` and `<!-- end -->` of a page. Its rows are the
 declarations of the code: the settings of lading.settings, the errors of lading.registry.errors, the commands of
-lading.commands with the fields that they print, and the metrics of lading.metrics.
+lading.commands with the fields that they print, the metrics of lading.metrics, and the fields of lading.policies.
 """
 
 import argparse
@@ -16,6 +16,8 @@ from typing import Final
 from lading import cli
 from lading.commands.options import Parser
 from lading.metrics.metric_rows import METRICS
+from lading.policies.field_kinds import Choice, Field, Several, Table
+from lading.policies.policy_fields import POLICY
 from lading.registry import errors
 from lading.registry.errors import ErrorDescriptor
 from lading.settings import SETTINGS
@@ -78,11 +80,30 @@ def metrics_table() -> str:
     return _table(("metric", "type", "labels", "what"), rows)
 
 
+def policies_table() -> str:
+    """Return the table of all fields of a policy."""
+    return _table(("field", "value", "meaning"), _field_rows(POLICY.fields, ""))
+
+
+def _field_rows(fields: Iterable[Field], place: str) -> Iterator[tuple[str, str, str]]:
+    for field in fields:
+        kind, count = (field.kind.kind, "list of ") if isinstance(field.kind, Several) else (field.kind, "")
+        path = f"{place}{field.key}"
+        words = (
+            ", ".join(f"`{word}`" for word in kind.words) if isinstance(kind, Choice) else type(kind).__name__.lower()
+        )
+        yield f"`{path}`", f"{count}{words}{', required' if field.is_required else ''}", field.about
+        # The tables of anyOf have fields that are there already.
+        if isinstance(kind, Table) and field.key != "anyOf":
+            yield from _field_rows(kind.fields, f"{path}{'[]' if count else ''}.")
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "settings": settings_table,
     "errors": errors_table,
     "commands": commands_table,
     "metrics": metrics_table,
+    "policies": policies_table,
 }
 """The generated tables by name. The page of a table is docs/NAME.md."""
 
