@@ -14,6 +14,7 @@ from lading.registry.rules.changes import RulesDocument, change_rules
 from lading.surface import request_context
 from lading_storage.digests import digest_of
 from tests.commands.tables import json_rows
+from tests.policies.examples import KEYS
 from tests.support.indexes import push_index
 from tests.support.management_server import USERS, ManagementServer
 from tests.support.registry_pushes import push_image
@@ -223,14 +224,26 @@ name = "old"
 action = {type = "Delete"}
 condition = {tagState = "untagged", olderThan = "30d"}
 
+[[rules.policies]]
+name = "prod"
+repositories = ["prod/*"]
+signatures.keys = [{name = "release", file = "cosign.pub"}]
+exceptions = [{image = "prod/old", until = 2030-01-31, reason = "legacy"}]
+
 [namespaces.team]
 undelete = "60d"
+
+[[namespaces.team.policies]]
+name = "scanned"
+repositories = ["team/*"]
+scan.required = true
 """
 SHORTER = '[rules]\nundelete = "8d"\n'
 
 
 def test_rules_are_shown_and_set_the_same(registry: Registry, both: Both, run: Run, tmp_path: Path) -> None:
     push_image(registry, "team/app", "v1")
+    (tmp_path / "cosign.pub").write_text(KEYS["release"])
     for name, text in (("rules", RULES), ("shorter", SHORTER), ("wrong", SHORTER.replace("8d", "x"))):
         (tmp_path / name).write_text(text)
     assert len({*both("rules show")}) == 1
@@ -240,6 +253,10 @@ def test_rules_are_shown_and_set_the_same(registry: Registry, both: Both, run: R
     assert len({*both("rules show --wide")}) == len({*both("rules show team/app --json")}) == 1
     assert "admin" in run("rules show")
     assert "60d" in run("rules show team/app")
+    assert len({*both("policy show")}) == len({*both("policy show team/app --json")}) == 1
+    assert [each in run("policy show") for each in ("prod", "team/scanned", "signed by release")] == [True] * 3
+    assert ("prod" in run("policy show team/app"), "scanned" in run("policy show team/app")) == (False, True)
+    assert "no policy names other/app" in run("policy show other/app")
     assert "use --yes" in run(f"rules apply {tmp_path}/shorter", status=2)
     run(f"rules apply --yes {tmp_path}/shorter")
     assert len({*both("rules show --json")}) == 1
