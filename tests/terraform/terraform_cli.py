@@ -22,6 +22,9 @@ EVALUATED: Final = ("functions/main.py", "functions/lading/settings.py", "storag
 
 PROGRAM: Final = ("functions/", "storage/")
 
+GARBAGE_PERCENT: Final = "400"
+"""Of Go's collector (100 by default): Terraform and its providers build large schemas, and end after seconds."""
+
 
 def checkout(folder: Path, *, whole: bool = False) -> Path:
     """A copy of what a deployment needs of this repository, in which Terraform may leave its files.
@@ -68,7 +71,12 @@ class Terraform:
         done = subprocess.run(
             [self.program, *arguments],
             cwd=folder,
-            env={**environment, "TF_CLI_CONFIG_FILE": str(self.configuration), "TF_IN_AUTOMATION": "1"},
+            env={
+                **environment,
+                "TF_CLI_CONFIG_FILE": str(self.configuration),
+                "TF_IN_AUTOMATION": "1",
+                "GOGC": GARBAGE_PERCENT,
+            },
             capture_output=True,
             text=True,
             timeout=1800,  # all plans of the module, on a busy machine
