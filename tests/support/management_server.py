@@ -59,6 +59,8 @@ def serving_users(stores: Stores, folder: Path, **environment: str) -> Iterator[
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     settings = {
+        # Users beside the data are Lading's to manage: it replaces their hashes by such as take 50 ms of each login.
+        "LADING_DATA": str(folder / "data"),
         "LADING_ACCESS": "users",
         "LADING_URL": url,
         "LADING_USERS": str(folder / "users"),
