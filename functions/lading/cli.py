@@ -31,6 +31,9 @@ GROUPS: Final[Mapping[str, Sequence[str]]] = {
 }
 """Modules of lading.commands, as the help groups their commands."""
 
+NAMED: Final = frozenset(module for modules in GROUPS.values() for module in modules) - {"access", "completion"}
+"""Modules with a command of their name, which needs no other module. `completion` needs all of them."""
+
 TRACEBACK: Final = "LADING_TRACEBACK"
 """Environment variable with which a defect prints its traceback."""
 
@@ -104,10 +107,19 @@ def _logs_json(arguments: Sequence[str]) -> bool:
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    # A cold start in the cloud imports no other command, which would add a tenth to its CPU time.
-    parsed = _parser({SERVE: [SERVE]} if arguments[:1] == [SERVE] else GROUPS).parse_args(arguments)
+    parsed = _parser(_groups_of(arguments)).parse_args(arguments)
     parsed.arguments = list(arguments)
     return parsed
+
+
+def _groups_of(arguments: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """Return the modules that arguments need: that of their command alone, where it has its name.
+
+    The import of all others takes half of the CPU time of `lading ls` (110 of 210 ms), and a tenth of a cold start.
+    """
+    name = arguments[0] if arguments else ""
+    module = name.replace("-", "_")
+    return {name: [module]} if module in NAMED and "_" not in name else GROUPS
 
 
 class _PrintVersion(argparse.Action):
