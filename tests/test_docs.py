@@ -170,8 +170,8 @@ def test_every_folder_of_tests_proves_something() -> None:
 @pytest.mark.parametrize(
     ("heading", "groups", "others"),
     [
-        ("package", ("dependencies", "cloud", "completion", "metrics", "scan", "sigstore", "traces"), ()),
-        ("package for tests", ("test",), ("cloud", "completion", "metrics", "scan", "sigstore", "traces")),
+        ("package", ("dependencies", "cloud", "completion", "metrics", "scan", "sigstore", "traces", "yaml"), ()),
+        ("package for tests", ("test",), ("cloud", "completion", "metrics", "scan", "sigstore", "traces", "yaml")),
     ],
 )
 def test_each_dependency_is_explained_with_its_licence(

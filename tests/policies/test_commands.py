@@ -1,22 +1,15 @@
 """`lading policy check`, `schema` and `show`: what a file means, without a registry."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from lading import cli
 from lading.policies.policy_schema import schema
+from tests.policies.certificates import certificate
 from tests.policies.examples import FULL, table
-
-NOW: Final = datetime.now(UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -45,17 +38,6 @@ def test_a_file_that_cannot_be_used_fails(capsys: pytest.CaptureFixture[str]) ->
     assert (
         "p.toml: policies[0] (prod) has no field 'repositorys'; did you mean repositories?" in capsys.readouterr().err
     )
-
-
-def certificate(begin: timedelta, end: timedelta) -> str:
-    """Return a certificate that is valid from and until some time from now."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "signer")])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW + begin, NOW + end)
-    usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
-    extended = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING])
-    builder = builder.add_extension(usage, critical=True).add_extension(extended, critical=False)
-    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+import textwrap
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,7 @@ from lading.policies.policy_file import parse_policies, read_policies
 from lading.policies.policy_json import policies_of, values_of
 from lading.policies.policy_schema import schema
 from lading.signatures.public_keys import fingerprint
+from tests.policies.certificates import certificate
 from tests.policies.examples import FULL, KEYS, table
 
 ROOT: Final = Path(__file__).parents[2]
@@ -136,3 +139,19 @@ def test_the_schema_is_that_of_the_fields() -> None:
     validator.validate({"policies": [table(signatures={"keys": [file]})]})
     for wrong in (table(scna={}), table(signatures={"keys": [file | {"pem": KEYS["release"]}]}), table(name="A")):
         assert not validator.is_valid({"policies": [wrong]})
+
+
+EXAMPLES: Final = [
+    textwrap.dedent(each) for each in re.findall(r"(?s)```toml\n(.*?)```", (ROOT / "docs" / "policies.md").read_text())
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_examples_of_the_page_can_be_used(folder: Path, example: str) -> None:
+    (folder / "cosign.pub").write_text(KEYS["release"])
+    (folder / "ca.pem").write_text(certificate(timedelta(0), timedelta(days=1)))
+    assert values_of(read_policies(write(folder, "p.toml", example)))
+
+
+def test_the_page_has_examples() -> None:
+    assert len(EXAMPLES) >= 7
