@@ -13,6 +13,8 @@ locals {
       LADING_ALLOW_MISSING = var.allow_missing
       LADING_CLEANUP       = length(var.cleanup) == 0 ? "" : jsonencode(var.cleanup)
       LADING_CLEANUP_MODE  = length(var.cleanup) == 0 ? "" : var.cleanup_mode
+      LADING_VEX_KEYS      = length(var.vex_keys) == 0 ? "" : jsonencode(var.vex_keys)
+      LADING_SCAN_KEYS     = length(var.scan_keys) == 0 ? "" : jsonencode(var.scan_keys)
       LADING_PUBLIC        = join(",", var.public)
       LADING_LARGEST_BODY  = var.http2 ? "" : "31" # MiB; Google limits a request to 32
       LADING_FOLDERS       = var.access == "folders" ? join(",", [for prefix in keys(var.repositories) : trimsuffix(prefix, "/")]) : ""
@@ -57,7 +59,7 @@ locals {
     for name, declared in local.declarations : name => {
       section = regex("\"([a-z]+)\"", declared)[0]
       key     = try(regex("\\bkey=\"([a-z-]+)\"", declared)[0], replace(lower(trimprefix(name, "LADING_")), "_", "-"))
-      kind    = lookup({ number = "number", mebibytes = "number", names = "list", origins = "list", networks = "list", rules = "list" }, local.setting_parsers[name].name, name == "LADING_CLEANUP" ? "json" : "text")
+      kind    = lookup({ number = "number", mebibytes = "number", names = "list", origins = "list", networks = "list", rules = "list" }, local.setting_parsers[name].name, contains(["LADING_CLEANUP", "LADING_SCAN_KEYS", "LADING_VEX_KEYS"], name) ? "json" : "text")
     }
   }
 

@@ -463,6 +463,28 @@ variable "scan_memory" {
   default     = "2Gi"
 }
 
+variable "vex_keys" {
+  description = "Public keys, as PEM, by name, whose VEX documents count where they are attached to images and signed by one of these keys (docs/scanning.md, VEX). A name is shown with what its key signed."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = length(var.vex_keys) <= 20 && alltrue([for name, pem in var.vex_keys : can(regex("^[A-Za-z0-9._-]{1,64}$", name)) && can(regex("^\\s*-----BEGIN (RSA )?PUBLIC KEY-----\\s", pem))])
+    error_message = "vex_keys are at most 20 public keys as PEM, which begin with -----BEGIN PUBLIC KEY-----, by names of letters, digits, dots, hyphens and underscores."
+  }
+}
+
+variable "scan_keys" {
+  description = "Public keys, as PEM, by name, whose SBOMs and vulnerability reports count where they are attached to images and signed by one of these keys (docs/scanning.md, Other scanners). A name is shown with what its key signed."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = length(var.scan_keys) <= 20 && alltrue([for name, pem in var.scan_keys : can(regex("^[A-Za-z0-9._-]{1,64}$", name)) && can(regex("^\\s*-----BEGIN (RSA )?PUBLIC KEY-----\\s", pem))])
+    error_message = "scan_keys are at most 20 public keys as PEM, which begin with -----BEGIN PUBLIC KEY-----, by names of letters, digits, dots, hyphens and underscores."
+  }
+}
+
 # --- events -----------------------------------------------------------------------------------------------------------
 
 variable "events" {

@@ -217,7 +217,7 @@ def _time_text(value: Any) -> str:
 
 def _path(text: str, setting: Setting, folder: Path | None) -> str:
     """Return a path as it is from the configuration's folder, and any other text as it is."""
-    if not setting.is_path or not text or text.lstrip().startswith("["):
+    if not setting.is_path or not text or text.lstrip().startswith(("[", "{")):
         return text
     # The settings expand a home folder.
     return text if folder is None or text.startswith("~") else str(folder / text)

@@ -42,15 +42,15 @@ def honour_documents(settings: Settings, registry: Registry) -> None:
     Raises:
         SettingsError: a key cannot be used.
     """
-    if settings.vex_keys is None and settings.scan_keys is None:
+    if not settings.vex_keys and not settings.scan_keys:
         return
     from lading.signatures.public_keys import KeyInvalid
     from lading.vulnerabilities.document_keys import DocumentKeys, load_keys
 
     found = {}
-    for name, path in (("vex", settings.vex_keys), ("scan", settings.scan_keys)):
+    for name, text in (("vex", settings.vex_keys), ("scan", settings.scan_keys)):
         try:
-            found[name] = load_keys(path) if path else {}
+            found[name] = load_keys(text) if text else {}
         except KeyInvalid as error:
             raise SettingsError(f"--{name}-keys: {error}") from None
     registry.honour_documents(DocumentKeys(found["vex"], found["scan"]))

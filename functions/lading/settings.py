@@ -283,11 +283,11 @@ class Settings(DerivedSettings):
     vulnerability_repository: str = setting(
         "scans", "lading/vulnerabilities", "NAME", "the repository that has it", parse.repository, key="repository"
     )
-    vex_keys: Path | None = setting(
-        "scans", "", "PATH", "public keys (PEM) whose VEX documents count: a file or folder", parse.file, is_path=True
+    vex_keys: str = setting(
+        "scans", "", "PATH|JSON", "public keys (PEM) whose VEX documents count: a file, a folder, or JSON", is_path=True
     )
-    scan_keys: Path | None = setting(
-        "scans", "", "PATH", "keys (PEM) whose SBOMs and reports count: a file or folder", parse.file, is_path=True
+    scan_keys: str = setting(
+        "scans", "", "PATH|JSON", "keys (PEM) whose SBOMs and reports count: a file, a folder, or JSON", is_path=True
     )
     scanner: str = setting(
         "scans", "", "EMAIL", "the service account of the function `scan`: it may scan, nothing else"

@@ -30,7 +30,7 @@ def open_registry(stores: Stores, clock: FakeClock, tmp_path: Path) -> Open:
         registry = Registry(stores.blobs, metadata or stores.metadata, clock=clock, scans_images=True)
         if keys:
             folder = tmp_path / "-".join(sorted(keys))
-            registry.honour_documents(DocumentKeys(vex=load_keys(write_keys(folder, **keys))))
+            registry.honour_documents(DocumentKeys(vex=load_keys(str(write_keys(folder, **keys)))))
         return registry
 
     return opened

@@ -264,7 +264,7 @@ def test_the_registry_verifies_vex_documents_for_a_scanner(
     registry: Registry, backend: HttpBackend, tmp_path: Path
 ) -> None:
     image = pushed(registry)
-    registry.honour_documents(DocumentKeys(vex=load_keys(write_keys(tmp_path / "vex"))))
+    registry.honour_documents(DocumentKeys(vex=load_keys(str(write_keys(tmp_path / "vex")))))
     about = document("CVE-1", "pkg:npm/left-pad")
     attach(registry, image, bundle(envelope(about, image.digest)))
     attach(registry, image, bundle(envelope(about, image.digest, FORGER)))

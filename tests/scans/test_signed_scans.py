@@ -33,7 +33,7 @@ Scan = Callable[[], Mapping[str, int]]
 @pytest.fixture
 def registry(stores: Stores, clock: FakeClock, tmp_path: Path) -> Registry:
     registry = Registry(stores.blobs, stores.metadata, clock=clock, scans_images=True)
-    keys = load_keys(write_keys(tmp_path / "keys"))
+    keys = load_keys(str(write_keys(tmp_path / "keys")))
     registry.honour_documents(DocumentKeys(vex=keys, scans=keys))
     return registry
 
@@ -254,8 +254,8 @@ def test_vex_suppresses_what_a_report_names(registry: Registry, scan: Scan) -> N
 
 
 def test_a_key_for_vex_signs_no_reports(registry: Registry, tmp_path: Path, scan: Scan) -> None:
-    scans = load_keys(write_keys(tmp_path / "scans", scanner=FORGER))
-    registry.honour_documents(DocumentKeys(vex=load_keys(write_keys(tmp_path / "vex")), scans=scans))
+    scans = load_keys(str(write_keys(tmp_path / "scans", scanner=FORGER)))
+    registry.honour_documents(DocumentKeys(vex=load_keys(str(write_keys(tmp_path / "vex"))), scans=scans))
     image = image_of(registry, "v1", b"base")
     attach_signed(registry, image, "trivy", report(trivy("CVE-2026-9", LEFT_PAD)))
     attach(registry, image, bundle(envelope(document("GHSA-1", LEFT_PAD), image.digest, FORGER)))

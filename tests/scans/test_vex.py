@@ -43,7 +43,7 @@ FORGED: Final = "1 VEX document does not count: no key of the configuration sign
 @pytest.fixture
 def registry(stores: Stores, clock: FakeClock, tmp_path: Path) -> Registry:
     registry = Registry(stores.blobs, stores.metadata, clock=clock, scans_images=True)
-    registry.honour_documents(DocumentKeys(vex=load_keys(write_keys(tmp_path / "vex"))))
+    registry.honour_documents(DocumentKeys(vex=load_keys(str(write_keys(tmp_path / "vex")))))
     return registry
 
 
@@ -285,7 +285,7 @@ def test_without_keys_nothing_counts_and_nothing_costs_more(stores: Stores, cloc
 
     without = calls_of_a_claim()
     registry = Registry(stores.blobs, metadata, clock=clock, scans_images=True)
-    registry.honour_documents(DocumentKeys(vex=load_keys(write_keys(tmp_path / "vex"))))
+    registry.honour_documents(DocumentKeys(vex=load_keys(str(write_keys(tmp_path / "vex")))))
     assert claim_all(registry) == []  # the first call of a process looks whether the keys are others than before
     assert len(calls_of_a_claim()) == len(without) + 3
 
@@ -301,5 +301,5 @@ def test_a_push_of_an_image_costs_no_call_more_with_keys(stores: Stores, clock: 
         return len(metadata.calls)
 
     before = calls_of_a_push()
-    registry.honour_documents(DocumentKeys(vex=load_keys(write_keys(tmp_path / "vex"))))
+    registry.honour_documents(DocumentKeys(vex=load_keys(str(write_keys(tmp_path / "vex")))))
     assert calls_of_a_push() == before

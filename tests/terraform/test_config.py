@@ -11,6 +11,9 @@ import pytest
 from lading.configured_rules import configured_rules
 from lading.setting_texts import DEFAULT
 from lading.settings import SETTINGS, load_settings
+from lading.signatures.public_keys import KeyInvalid
+from lading.vulnerabilities.document_keys import load_keys
+from tests.support.vex_documents import public_pem
 from tests.terraform.terraform_cli import ROOT, Terraform
 
 DEFAULTS: Final[dict[str, Any]] = {
@@ -31,6 +34,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "grace": "24h",
     "cleanup": [],
     "cleanup_mode": "plan",
+    "vex_keys": {},
+    "scan_keys": {},
     "events": True,
     "scan": True,
     "settings": {},
@@ -61,6 +66,7 @@ CASES: Final[dict[str, dict[str, Any]]] = {
     "settings": {"settings": {"LADING_BODY_TIMEOUT": "030", "LADING_LOG_LEVEL": "debug", "LADING_TRUSTED_HOPS": "3"}},
     "settings with any characters": {"settings": {"LADING_USERS": ODD, "LADING_HMAC_KEY": "C:\\key"}},
     "settings that are lists": {"settings": {"LADING_CORS_ORIGINS": "https://a.example, https://b.example:8443,,"}},
+    "keys": {"vex_keys": {"release": public_pem().decode(), "it's": ODD}, "scan_keys": {"a": public_pem().decode()}},
     "an empty setting": {"settings": {"LADING_TRUSTED_HOPS": "", "LADING_LOG": ""}},
 }
 
@@ -103,15 +109,25 @@ def rendered(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> 
     return found
 
 
+def test_the_program_loads_the_keys_of_the_variables(rendered: dict[str, dict[str, Any]]) -> None:
+    settings = load_settings({"LADING_DATA": "/data", "LADING_CONFIG": rendered["keys"]["config"]})
+
+    assert [*load_keys(settings.scan_keys)] == ["a"]
+    with pytest.raises(KeyInvalid, match=r"it's.* is no name of a key"):
+        load_keys(settings.vex_keys)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_program_reads_what_the_variables_said(rendered: dict[str, dict[str, Any]], case: str) -> None:
     text, variables = rendered[case]["config"], rendered[case]["settings"]
     expected = load_settings({"LADING_DATA": "/data", **variables})
     read = load_settings({"LADING_DATA": "/data", "LADING_CONFIG": text})
     # JSON has several forms for one character.
-    policies = [json.loads(each.cleanup or "[]") for each in (read, expected)]
-    assert policies[0] == policies[1]
-    assert replace(read, cleanup="") == replace(expected, cleanup="")
+    for name in ("cleanup", "vex_keys", "scan_keys"):
+        texts = [getattr(each, name) or "[]" for each in (read, expected)]
+        assert json.loads(texts[0]) == json.loads(texts[1])
+    none: dict[str, Any] = {"cleanup": "", "vex_keys": "", "scan_keys": ""}
+    assert replace(read, **none) == replace(expected, **none)
     given = [{each for each, source in found.sources.items() if source != DEFAULT} for found in (read, expected)]
     assert given[0] == given[1]
     if case != "rules with any characters":

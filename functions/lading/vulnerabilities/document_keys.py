@@ -1,7 +1,8 @@
-"""Public keys whose documents about images count: a file of the configuration, or a folder of such files."""
+"""Public keys whose documents about images count: a file of the configuration, a folder of such files, or JSON."""
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ MAX_KEYS: Final = 20
 MAX_KEY_SIZE: Final = 64 * 1024
 """Keys of a folder, and bytes of each. Each signature is tried with each key."""
 
+
+NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""Names of keys in JSON."""
 
 VEX: Final = (openvex.PREDICATE,)
 SCANS: Final = (*sboms.PREDICATES, *vulnerability_reports.PREDICATES)
@@ -61,26 +65,50 @@ class DocumentKeys:
         return next((name for name, key in keys.items() if fingerprint(key) == signer), "")
 
 
-def load_keys(path: Path) -> Mapping[str, PublicKey]:
-    """Return the keys of a file, or of a folder, by the names of their files without suffix.
+def load_keys(text: str) -> Mapping[str, PublicKey]:
+    """Return the keys of a file, of a folder, or of JSON, by their names.
+
+    Args:
+        text: a path, whose keys have the names of the files without suffix; or an object of PEM texts by name.
 
     Raises:
-        KeyInvalid: a file is no public key, or there is none; the message is a sentence with its name.
+        KeyInvalid: a key cannot be used, or there is none; the message is a sentence with its name.
     """
+    found = _of_json(text) if text.lstrip().startswith("{") else _of_path(Path(text))
+    keys: dict[str, PublicKey] = {}
+    for name, (place, content) in found.items():
+        try:
+            keys[name] = load_key(content)
+        except KeyInvalid as error:
+            raise KeyInvalid(f"{place} cannot be used: {error}") from None
+    return keys
+
+
+def _of_json(text: str) -> Mapping[str, tuple[str, bytes]]:
+    """Return the contents of keys by name, each with what to call it. Raises KeyInvalid."""
     try:
-        files = _files(path)
-        contents = {each: _read(each) for each in files}
+        value = json.loads(text)
+    except ValueError as error:
+        raise KeyInvalid(f"it is not JSON: {error}") from None
+    if not value or len(value) > MAX_KEYS or not all(isinstance(each, str) for each in value.values()):
+        raise KeyInvalid(f"it is not an object of 1 to {MAX_KEYS} public keys as PEM, by name")
+    if wrong := next((name for name in value if not NAME.fullmatch(name)), None):
+        raise KeyInvalid(f"{wrong[:80]!r} is no name of a key: letters, digits, dots, hyphens and underscores")
+    return {name: (f"the key {name}", pem.encode(errors="replace")) for name, pem in value.items()}
+
+
+def _of_path(path: Path) -> Mapping[str, tuple[str, bytes]]:
+    """Return the contents of keys by name, each with what to call it. Raises KeyInvalid."""
+    try:
+        contents = {each: _read(each) for each in _files(path)}
     except OSError as error:
         raise KeyInvalid(f"{path} cannot be read: {error.strerror}") from None
-    keys: dict[str, PublicKey] = {}
+    found: dict[str, tuple[str, bytes]] = {}
     for file, content in contents.items():
-        if file.stem in keys:
+        if file.stem in found:
             raise KeyInvalid(f"{path} has two keys with the name {file.stem}")
-        try:
-            keys[file.stem] = load_key(content)
-        except KeyInvalid as error:
-            raise KeyInvalid(f"{file} cannot be used: {error}") from None
-    return keys
+        found[file.stem] = str(file), content
+    return found
 
 
 def _files(path: Path) -> list[Path]:
