@@ -120,6 +120,10 @@ HEADERS: dict[str, tuple[dict[str, Any], str]] = {
     "expiry that is not critical": ({EXPIRY: LATER}, "critical"),
     "expired": ({EXPIRY: NOW, "crit": [SCHEME, EXPIRY]}, "it has expired"),
     "expired before it was signed": ({EXPIRY: EARLIER, "crit": [SCHEME, EXPIRY]}, "it has expired"),
+    "expires before a later time of signing": (
+        {EXPIRY: LATER, SIGNING_TIME: LATER, "crit": [SCHEME, EXPIRY]},
+        "it has expired",
+    ),
     "malformed expiry": ({EXPIRY: "tomorrow", "crit": [SCHEME, EXPIRY]}, "malformed time"),
     "expiry as a number": ({EXPIRY: 4_000_000_000, "crit": [SCHEME, EXPIRY]}, "malformed time"),
     "expiry that is null": ({EXPIRY: None, "crit": [SCHEME, EXPIRY]}, "malformed time"),
