@@ -15,6 +15,7 @@ locals {
       LADING_CLEANUP_MODE  = length(var.cleanup) == 0 ? "" : var.cleanup_mode
       LADING_VEX_KEYS      = length(var.vex_keys) == 0 ? "" : jsonencode(var.vex_keys)
       LADING_SCAN_KEYS     = length(var.scan_keys) == 0 ? "" : jsonencode(var.scan_keys)
+      LADING_POLICIES      = length(var.policies) == 0 ? "" : jsonencode(var.policies)
       LADING_PUBLIC        = join(",", var.public)
       LADING_LARGEST_BODY  = var.http2 ? "" : "31" # MiB; Google limits a request to 32
       LADING_FOLDERS       = var.access == "folders" ? join(",", [for prefix in keys(var.repositories) : trimsuffix(prefix, "/")]) : ""

@@ -184,12 +184,16 @@ resource "terraform_data" "rights" {
       error_message = "cleanup: ${join("; ", local.cleanup_faults)}."
     }
     precondition {
+      condition     = length(local.policy_faults) == 0
+      error_message = "policies: ${join("; ", local.policy_faults)}."
+    }
+    precondition {
       condition     = length(concat(local.setting_faults, local.rule_faults)) == 0
       error_message = "${join("; ", concat(local.setting_faults, local.rule_faults))}."
     }
     precondition {
       condition     = local.config_size <= local.config_max_size
-      error_message = "The configuration has ${local.config_size} bytes, and Google Cloud accepts ${local.config_max_size}: shorten the largest of cleanup, immutable, allow_missing, public and the prefixes of repositories, or set rules with `lading rules apply` instead."
+      error_message = "The configuration has ${local.config_size} bytes, and Google Cloud accepts ${local.config_max_size}: shorten the largest of cleanup, policies, immutable, allow_missing, public and the prefixes of repositories, or set rules with `lading rules apply` instead."
     }
   }
 }

@@ -383,7 +383,7 @@ variable "collect_schedule" {
 }
 
 variable "rules_serial" {
-  description = "Serial of the rules: `immutable`, `allow_missing`, `undelete`, `grace`, `cleanup` and `cleanup_mode`. Raise it with each change of one: a registry that starts applies the rules of a higher serial, whatever they are. Without a serial, a start only makes rules stricter, and a longer `undelete` cannot be shortened, nor an immutable tag released. 0 is no serial."
+  description = "Serial of the rules: `immutable`, `allow_missing`, `undelete`, `grace`, `cleanup`, `cleanup_mode` and `policies`. Raise it with each change of one: a registry that starts applies the rules of a higher serial, whatever they are. Without a serial, a start only makes rules stricter, and a longer `undelete` cannot be shortened, nor an immutable tag released. 0 is no serial."
   type        = number
   default     = null
 
@@ -446,6 +446,17 @@ variable "cleanup_mode" {
   validation {
     condition     = contains(["plan", "apply"], var.cleanup_mode)
     error_message = "cleanup_mode must be plan or apply."
+  }
+}
+
+variable "policies" {
+  description = "Policies of images (docs/policies.md), as a list of objects, with `pem = file(\"cosign.pub\")` for keys: `yamldecode(file(\"policies.yaml\")).policies`."
+  type        = any
+  default     = []
+
+  validation {
+    condition     = can([for policy in var.policies : policy.name])
+    error_message = "policies must be a list of policies, each with a name."
   }
 }
 

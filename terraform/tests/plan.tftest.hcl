@@ -561,6 +561,16 @@ run "a_policy_that_the_collector_rejects" {
   expect_failures = [terraform_data.rights]
 }
 
+run "a_policy_of_images_that_the_registry_rejects" {
+  command = plan
+
+  variables {
+    policies = [{ name = "prod", repositories = ["prod/*"], scan = { maximumFixableSeverty = "high" } }]
+  }
+
+  expect_failures = [terraform_data.rights]
+}
+
 run "invalid_combinations" {
   command = plan
 

@@ -13,6 +13,7 @@ from lading.setting_texts import DEFAULT
 from lading.settings import SETTINGS, load_settings
 from lading.signatures.public_keys import KeyInvalid
 from lading.vulnerabilities.document_keys import load_keys
+from tests.policies.examples import signatures, table
 from tests.support.vex_documents import public_pem
 from tests.terraform.terraform_cli import ROOT, Terraform
 
@@ -36,6 +37,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "cleanup_mode": "plan",
     "vex_keys": {},
     "scan_keys": {},
+    "policies": [],
     "events": True,
     "scan": True,
     "settings": {},
@@ -62,6 +64,9 @@ CASES: Final[dict[str, dict[str, Any]]] = {
     "a large serial": {"rules_serial": 10**15},
     "policies": {"rules_serial": 2, "cleanup": [policy("old"), policy("older")], "cleanup_mode": "apply"},
     "policies with any characters": {"cleanup": [policy(ODD), policy("'''")]},
+    "policies of images": {
+        "policies": [table(scan={"required": True}), table(name="b", signatures=signatures("release"))]
+    },
     "rules with any characters": {"immutable": f"a:{ODD}"},
     "settings": {"settings": {"LADING_BODY_TIMEOUT": "030", "LADING_LOG_LEVEL": "debug", "LADING_TRUSTED_HOPS": "3"}},
     "settings with any characters": {"settings": {"LADING_USERS": ODD, "LADING_HMAC_KEY": "C:\\key"}},
@@ -123,10 +128,10 @@ def test_the_program_reads_what_the_variables_said(rendered: dict[str, dict[str,
     expected = load_settings({"LADING_DATA": "/data", **variables})
     read = load_settings({"LADING_DATA": "/data", "LADING_CONFIG": text})
     # JSON has several forms for one character.
-    for name in ("cleanup", "vex_keys", "scan_keys"):
+    for name in ("cleanup", "policies", "vex_keys", "scan_keys"):
         texts = [getattr(each, name) or "[]" for each in (read, expected)]
         assert json.loads(texts[0]) == json.loads(texts[1])
-    none: dict[str, Any] = {"cleanup": "", "vex_keys": "", "scan_keys": ""}
+    none: dict[str, Any] = {"cleanup": "", "policies": "", "vex_keys": "", "scan_keys": ""}
     assert replace(read, **none) == replace(expected, **none)
     given = [{each for each, source in found.sources.items() if source != DEFAULT} for found in (read, expected)]
     assert given[0] == given[1]
