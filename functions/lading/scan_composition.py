@@ -12,6 +12,7 @@ from lading.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from lading.jobs.background import SlicedJob
     from lading.scanner.backend import DataSource
+    from lading.vulnerabilities.document_keys import DocumentKeys
     from lading.vulnerabilities.download import Update
 
 EXTRA: Final = ("cvss", "cyclonedx", "dissect", "packageurl", "univers")
@@ -37,13 +38,19 @@ def scans_images(settings: Settings) -> bool:
 
 
 def honour_documents(settings: Settings, registry: Registry) -> None:
-    """Let documents about images count that a key of the settings signed. Nothing is imported where there is none.
+    """Let documents about images count that a key of the settings signed. Raises SettingsError as document_keys."""
+    if (keys := document_keys(settings)) is not None:
+        registry.honour_documents(keys)
+
+
+def document_keys(settings: Settings) -> "DocumentKeys | None":
+    """Return the keys whose documents count; None, and nothing is imported, where the settings name none.
 
     Raises:
         SettingsError: a key cannot be used.
     """
     if not settings.vex_keys and not settings.scan_keys:
-        return
+        return None
     from lading.signatures.public_keys import KeyInvalid
     from lading.vulnerabilities.document_keys import DocumentKeys, load_keys
 
@@ -53,7 +60,7 @@ def honour_documents(settings: Settings, registry: Registry) -> None:
             found[name] = load_keys(text) if text else {}
         except KeyInvalid as error:
             raise SettingsError(f"--{name}-keys: {error}") from None
-    registry.honour_documents(DocumentKeys(found["vex"], found["scan"]))
+    return DocumentKeys(found["vex"], found["scan"])
 
 
 def open_scan_job(settings: Settings, registry: Registry) -> "SlicedJob":

@@ -56,6 +56,18 @@ def test_check_reads_the_rules_and_policies(rule: str, tmp_path: Path) -> None:
         assert f"--{rule.split(maxsplit=1)[0]}" in done.stderr
 
 
+def test_check_names_scans_that_nothing_does(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(
+        "[server]\n[stores]\nblobs = 'gs://b'\nmetadata = 'firestore://p'\n[scans]\nmode = 'on'\n"
+    )
+    (tmp_path / "keys.toml").write_text("[scans]\nscan-keys = 'none.pem'\n")
+
+    done = run_lading(["config", "check", "bad.toml"], tmp_path)
+    assert (done.returncode, "--scan on needs --scanner" in done.stderr) == (1, True), done.stderr
+    done = run_lading(["config", "check", "keys.toml"], tmp_path)
+    assert (done.returncode, "--scan-keys: " in done.stderr) == (1, True), done.stderr
+
+
 def test_check_reads_its_file_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.toml")
     with ThreadPoolExecutor() as threads:

@@ -1,6 +1,6 @@
 """Results and what becomes of them, on both pairs of stores: each is accepted once, and by its own claim only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -10,7 +10,9 @@ from lading.registry.errors import RegistryError
 from lading.registry.registry import Registry
 from lading.registry.scans import claim as claim_module
 from lading.scanning.findings import FAILED, UNSUPPORTED, WAITING
+from lading_storage.protocols import Create, Delete
 from lading_storage.query import Query
+from lading_storage.records.core import Blob, Key
 from lading_storage.records.scans import MATCH, LayerScan, VulnerabilityData
 from lading_storage.stores import Stores
 from tests.scans.scan_steps import (
@@ -26,6 +28,7 @@ from tests.scans.scan_steps import (
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.registry_pushes import push_blob
+from tests.support.store_hooks import hooked_registry
 
 T = TypeVar("T")
 
@@ -197,3 +200,27 @@ def test_a_try_that_did_not_finish_keeps_the_layers_that_it_read(registry: Regis
     assert [layer.packages for layer in again.layers] == [b"packages", None]
     assert facts_of(registry, image).reason == "out of time"
     assert referrers(registry, image) == {}
+
+
+def test_packages_of_a_layer_that_is_deleted_meanwhile_leave_no_record(stores: Stores, clock: FakeClock) -> None:
+    deleted: list[str] = []
+
+    def delete_blob(method: str, arguments: Mapping[str, Any], forward: Callable[[], T], /) -> T:
+        writes = arguments["writes"] if method == "commit" else ()
+        for each in writes:
+            if isinstance(each, Create) and isinstance(each.record, LayerScan) and not deleted:
+                # As a collection that has read no record of the layer.
+                blob = Key(Blob, each.record.id)
+                found = stores.metadata.read([blob])[blob]
+                assert found is not None
+                stores.metadata.commit([Delete(found)])
+                deleted.append(each.record.id)
+        return forward()
+
+    registry = hooked_registry(stores, delete_blob, clock=clock, scans_images=True)
+    image = pushed(registry)
+
+    scan(registry, clock)
+
+    assert deleted == [image.blobs[1]]
+    assert registry.metadata.find(Query(LayerScan, limit=1)) == []

@@ -9,6 +9,7 @@ import sys
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -199,3 +200,56 @@ def test_a_stop_in_the_middle_of_a_scan_counts_as_no_try(is_down: bool, tmp_path
         states = [(each.state, each.tries, each.claim) for each in find_all(stores.metadata, Facts, {}, "a")]
         assert sorted(states) == [("failed" if is_down else "waiting", 0, ""), ("waiting", 0, "")]
         assert len(registry.scans.claims.claim(9, EXTRACTOR_VERSION)) == (1 if is_down else 2)
+
+
+class _Killed(InProcessBackend):
+    """A registry whose scanner is interrupted while a layer is read."""
+
+    def layer(self, claim: Claim, layer: ClaimedLayer) -> Iterable[bytes] | None:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_in_the_middle_of_a_scan_counts_as_no_try(tmp_path: Path) -> None:
+    with contextlib.closing(folder_stores(tmp_path / "data")) as stores:
+        registry = Registry(stores.blobs, stores.metadata, scans_images=True)
+        push_image(registry, "a", "v1")
+        settings = load_settings({"LADING_DATA": str(tmp_path / "data")})
+        job = ScanJob(_Killed(registry), lambda: scan_composition.open_data(settings, registry), now)
+
+        with pytest.raises(KeyboardInterrupt):
+            job.run()
+
+        (facts,) = stores.metadata.find(Query(Facts, repository="a", limit=9))
+        assert (facts.state, facts.tries, facts.claim) == ("waiting", 0, "")
+        assert len(registry.scans.claims.claim(9, EXTRACTOR_VERSION)) == 1
+
+
+CLAIM: Final = """
+import os, sys
+from pathlib import Path
+from lading.registry.registry import Registry
+from lading.scanner.in_process import InProcessBackend
+from lading.scanning.layer_packages import EXTRACTOR_VERSION
+from tests.support.folder_stores import folder_stores
+stores = folder_stores(Path(sys.argv[1]))
+assert InProcessBackend(Registry(stores.blobs, stores.metadata, scans_images=True)).claim(EXTRACTOR_VERSION)
+os._exit(9)
+"""
+
+
+def test_the_image_of_a_scanner_that_was_killed_does_not_wait_for_the_lease(tmp_path: Path) -> None:
+    with contextlib.closing(folder_stores(tmp_path / "data")) as stores:
+        registry = Registry(stores.blobs, stores.metadata, scans_images=True)
+        push_image(registry, "a", "v1")
+        path = os.pathsep.join([SOURCE_ROOTS, str(Path(__file__).parents[2])])
+        command = [sys.executable, "-c", CLAIM, str(tmp_path / "data")]
+        done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False, timeout=60)
+        assert done.returncode == 9
+        assert registry.scans.claims.claim(9, EXTRACTOR_VERSION) == [], "it is claimed"
+
+        claim = InProcessBackend(registry).claim(EXTRACTOR_VERSION)
+
+        assert claim is not None
+        (facts,) = stores.metadata.find(Query(Facts, repository="a", limit=9))
+        assert facts.tries == 2, "the image may be what killed the scanner"
+        assert InProcessBackend(registry).claim(EXTRACTOR_VERSION) is None, "this process has not ended"

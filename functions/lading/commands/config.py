@@ -43,13 +43,14 @@ def _check(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.cleanup_setting import open_cleanup_policies
     from lading.composition import immutable_tags, missing_content
     from lading.policies_setting import policies_text
+    from lading.scan_composition import document_keys, scans_images
 
     if parsed.file:
         try:
             settings = load_settings({}, {}, parsed.file)
         except SettingsError as error:
             raise CommandError(str(error)) from None
-    for read in (immutable_tags, missing_content, open_cleanup_policies, policies_text):
+    for read in (immutable_tags, missing_content, open_cleanup_policies, policies_text, scans_images, document_keys):
         read(settings)
     given = sum(settings.is_given(each.option) for each in SETTINGS)
     print(f"{f'{parsed.file}: ' if parsed.file else ''}{counted(given, 'setting')} can be used", end="")

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 from lading.commands import exit_status
 from lading.commands.options import STORES, CommandError, Commands, add, add_group, registry, registry_errors
 from lading.commands.output import Column, Printer, add_output_options
+from lading.jobs.stored_data import FAILED, StoredData
 from lading.settings import Settings
 from lading_storage.records.scans import VulnerabilityData
 
 if TYPE_CHECKING:
-    from lading.jobs.vulnerability_data import StoredData
     from lading.registry.scans.vulnerability_data import VulnerabilityArtifacts
     from lading.vulnerabilities.download import Update
 
@@ -30,21 +30,6 @@ OPTIONS: Final = (*STORES, "vulnerability-repository")
 
 EXPLOITS: Final = "exploits"
 """The data on exploits, among the names of ecosystems (lading.vulnerabilities.import_folder, which needs the extra)."""
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateRow:
-    """Data of one ecosystem after an update or import.
-
-    outcome  updated, unchanged or failed
-    records  in the new data, or null where there is none
-    error    why it failed, or what is missing in the data, or ""
-    """
-
-    ecosystem: str
-    outcome: str
-    records: int | None
-    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +56,7 @@ class DataRow:
         return cls(record.id, digest, record.seen, record.updated, record.checked, record.error)
 
 
-UPDATE_COLUMNS: Final[tuple[Column[UpdateRow], ...]] = (
+UPDATE_COLUMNS: Final[tuple[Column[StoredData], ...]] = (
     Column("ECOSYSTEM", lambda row: row.ecosystem, width=16),
     Column("OUTCOME", lambda row: row.outcome, width=9),
     Column("RECORDS", lambda row: row.records, width=8, right=True),
@@ -98,12 +83,12 @@ def add_to(commands: Commands) -> None:
         (*OPTIONS, "vulnerability-source"),
     )
     update.add_argument("ecosystems", nargs="*", metavar="ECOSYSTEM", help="also this data, such as Debian or PyPI")
-    add_output_options(update, UpdateRow)
+    add_output_options(update, StoredData)
     imported = add(group, "import", "store data from a folder, for a registry without internet", _import, OPTIONS)
     imported.add_argument("folder", metavar="DIR", help="with ECOSYSTEM/all.zip, as OSV's bucket or osv-scanner has it")
     imported.add_argument("--epss", metavar="FILE", help="scores of EPSS, CSV or csv.gz; default: those in DIR")
     imported.add_argument("--kev", metavar="FILE", help="CISA's catalog of known exploited vulnerabilities, JSON; same")
-    add_output_options(imported, UpdateRow)
+    add_output_options(imported, StoredData)
     status = add(group, "status", "show the age of the data that images need", _status, OPTIONS)
     add_output_options(status, DataRow)
 
@@ -176,14 +161,14 @@ def _store(
     empty: str = "",
 ) -> int:
     """Store data and print a row each; return the exit status. Raises CommandError, `empty`, where there is none."""
-    from lading.jobs.vulnerability_data import FAILED, store
+    from lading.jobs.vulnerability_data import store
 
     outcomes: list[str] = []
 
-    def rows(stored: "Iterable[StoredData]") -> Iterator[UpdateRow]:
+    def rows(stored: Iterable[StoredData]) -> Iterator[StoredData]:
         for each in stored:
             outcomes.append(each.outcome)
-            yield UpdateRow(each.ecosystem, each.outcome, each.records, each.error)
+            yield each
 
     with TemporaryDirectory(prefix="lading-") as folder, registry_errors():
         printer.table(UPDATE_COLUMNS, rows(store(artifacts, updates(Path(folder)))), batch_size=1)

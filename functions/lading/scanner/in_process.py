@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from lading.jobs.lease_holders import has_ended, new_holder
 from lading.registry.errors import BLOB_UNKNOWN, RegistryError
 from lading.registry.registry import Registry
 from lading.registry.scans.claim import Claim, ClaimedLayer, ScanResult
@@ -13,10 +14,15 @@ class InProcessBackend:
     def __init__(self, registry: Registry) -> None:
         """Scan the images of `registry`."""
         self._registry = registry
+        self._has_ended_others = False
 
     def claim(self, extractor: int) -> Claim | None:
-        """See ScanBackend."""
-        return next(iter(self._registry.scans.claims.claim(1, extractor)), None)
+        """See ScanBackend. The first call ends the claims of scanners on this machine that were killed."""
+        claims = self._registry.scans.claims
+        if not self._has_ended_others:
+            claims.end(has_ended)
+            self._has_ended_others = True
+        return next(iter(claims.claim(1, extractor, new_holder)), None)
 
     def release(self, claim: Claim) -> None:
         """See ScanBackend."""

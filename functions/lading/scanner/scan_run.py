@@ -103,6 +103,10 @@ class ScanRun:
         self.claim = claim
         try:
             self._finish(claim, self._result_of(claim))
+        except KeyboardInterrupt:
+            # A person ended the command, which is no fault of the image.
+            self._backend.release(claim)
+            raise
         finally:
             self.claim = None
 

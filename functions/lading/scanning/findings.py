@@ -72,6 +72,21 @@ class Finding:
     suppressed: str = ""
     source: str = ""
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What is equal for those of one package that several files of an image declare."""
+        package = self.package
+        place = package.type, package.namespace, package.name, package.version
+        return (
+            self.id,
+            self.ecosystem,
+            *place,
+            self.severity,
+            self.fixed,
+            self.uncertain,
+            self.source or package.origin,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -105,8 +120,12 @@ class Report:
 
     @property
     def counts(self) -> Mapping[str, tuple[int, int]]:
-        """How many findings that are not suppressed each severity has: those with a fix, and those without."""
-        found = Counter((each.severity, bool(each.fixed)) for each in self.findings if not each.suppressed)
+        """How many vulnerabilities that are not suppressed each severity has: those with a fix, and those without.
+
+        One of a package that several files declare counts once, as tables list it.
+        """
+        counted = {each.identity: each for each in self.findings if not each.suppressed}.values()
+        found = Counter((each.severity, bool(each.fixed)) for each in counted)
         return {
             each: (found[each, True], found[each, False])
             for each in SEVERITIES

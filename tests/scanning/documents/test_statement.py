@@ -9,9 +9,10 @@ from hypothesis import given, settings
 
 from lading.scanning.documents.scan_document import Count, ScanDocument, read
 from lading.scanning.documents.statement import document_of, statement
+from lading.scanning.documents.table import table
 from lading.scanning.findings import DONE, Report
 from tests.scanning.documents.costs import calls_of, peak_of
-from tests.scanning.documents.reports import DIGEST, FULL, IN_PART, STATES, large_report, random_reports
+from tests.scanning.documents.reports import DIGEST, FULL, IN_PART, LOG4SHELL, STATES, large_report, random_reports
 
 
 def check(value: Any) -> Any:
@@ -103,6 +104,17 @@ def test_a_suppressed_vulnerability_is_marked_and_not_counted() -> None:
     found = read(statement(FULL))
     assert [each.suppressed for each in found.vulnerabilities] == ["", FULL.findings[1].suppressed, ""]
     assert found.counts == {"critical": Count(fixable=1, unfixable=0), "unknown": Count(fixable=0, unfixable=1)}
+
+
+def test_a_vulnerability_of_a_package_with_several_paths_counts_once_as_in_the_table() -> None:
+    elsewhere = replace(LOG4SHELL, package=replace(LOG4SHELL.package, path="other.jar"))
+    newer = replace(LOG4SHELL, package=replace(LOG4SHELL.package, version="2.14.9"))
+    certain = replace(elsewhere, uncertain="")
+    found = document_of(replace(FULL, findings=[LOG4SHELL, elsewhere, newer, certain]))
+
+    assert found.counts == {"critical": Count(fixable=3, unfixable=0)}
+    assert len(table(found)) == 3
+    assert len(found.vulnerabilities) == 4, "each path is listed"
 
 
 def test_each_gap_is_a_clause() -> None:

@@ -14,7 +14,7 @@ without work costs one query.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -29,8 +29,8 @@ from lading.registry.scans.claim import Claim, ClaimedLayer
 from lading.registry.scans.image_use import ImageUse
 from lading.scanning.findings import FAILED
 from lading_storage.errors import Corrupt, ObjectNotFound
-from lading_storage.protocols import Delete, MetadataStore, Replace
-from lading_storage.records.core import Key, Manifest
+from lading_storage.protocols import Delete, MetadataStore, QueueCursor, Replace
+from lading_storage.records.core import Key, Manifest, due_entry
 from lading_storage.records.deleted import DeletedManifest
 from lading_storage.records.scans import BACKLOG, DOCUMENTS, MATCH, SCAN, Facts, LayerScan
 
@@ -60,6 +60,15 @@ MAX_PACKAGES_SIZE: Final = 16 * 1024 * 1024
 """Bytes of packages in one claim, and about in one call: the rest is read from the layers."""
 
 
+PAGE_SIZE: Final = 100
+"""Facts that are read at once to find the claims of killed scanners."""
+
+
+def new_nonce() -> str:
+    """Return a nonce that says nothing of its scanner."""
+    return secrets.token_hex(16)
+
+
 class Claims:
     """Claims of one registry. Not thread-safe, but as many processes as there are may claim."""
 
@@ -74,12 +83,13 @@ class Claims:
         self._looks: dict[str, datetime] = {}
         self._has_applied_keys = False
 
-    def claim(self, limit: int, extractor: int) -> list[Claim]:
+    def claim(self, limit: int, extractor: int, new_nonce: Callable[[], str] = new_nonce) -> list[Claim]:
         """Claim images that are due, for one scanner.
 
         Args:
             limit: the maximum number of images.
             extractor: the version of the scanner's extractors; what another version read of a layer is left out.
+            new_nonce: makes the nonce of a claim, which no other process can guess.
 
         Returns:
             The claims. There may be fewer than are due; none if there was nothing to do for the first ones in
@@ -91,7 +101,7 @@ class Claims:
         use = ImageUse(self._metadata, self._clock())
         for _ in range(MAX_ROUNDS):
             due = self._due(limit)
-            if claims := self._claim_of(due, extractor, use):
+            if claims := self._claim_of(due, extractor, use, new_nonce):
                 return claims
             if not due:
                 break
@@ -108,14 +118,41 @@ class Claims:
         if facts is not None and nonce and facts.claim == nonce:
             try_to_commit(self._metadata, Replace(replace(facts, claim="", tries=facts.tries - 1, next=now)))
 
-    def _claim_of(self, due: Sequence[Facts], extractor: int, use: ImageUse) -> list[Claim]:
+    def end(self, has_ended: Callable[[str], bool]) -> int:
+        """End the claims of scanners that were killed, whose images do not wait for the leases; return how many.
+
+        Each counts as a try, since the image may be what killed its scanner. Of each queue it reads what becomes due
+        within a lease.
+
+        Args:
+            has_ended: whether the scanner has ended that made a nonce.
+        """
+        now, count = self._clock(), 0
+        for queue in Facts.QUEUES:
+            # An id before all others: a cursor names a record.
+            after = QueueCursor(due_entry(queue, now), Key(Facts, "sha256:0", "a"))
+            while page := self._metadata.due(Facts, queue, now + LEASE, after=after, limit=PAGE_SIZE):
+                ended = [each.record for each in page if each.record.claim and has_ended(each.record.claim)]
+                count += sum(self._try_to_end(each, now) for each in ended)
+                after = page[-1].cursor
+        return count
+
+    def _try_to_end(self, listed: Facts, now: datetime) -> bool:
+        facts = self._metadata.read([listed.key])[listed.key]
+        if facts is None or facts.claim != listed.claim:
+            return False
+        return try_to_commit(self._metadata, Replace(replace(facts, claim="", next=now)))
+
+    def _claim_of(
+        self, due: Sequence[Facts], extractor: int, use: ImageUse, new_nonce: Callable[[], str]
+    ) -> list[Claim]:
         """Claim those of some images that there is work for, until their packages take too much memory."""
         claims: list[Claim] = []
         size = 0
         for facts in due:
             if size > MAX_PACKAGES_SIZE:
                 break
-            if (claim := self._try_to_claim(facts, extractor, use)) is not None:
+            if (claim := self._try_to_claim(facts, extractor, use, new_nonce)) is not None:
                 claims.append(claim)
                 size += sum(len(layer.packages or b"") for layer in claim.layers)
         return claims
@@ -132,7 +169,7 @@ class Claims:
                     self._looks[queue] = now + LATER_INTERVAL
         return due
 
-    def _try_to_claim(self, listed: Facts, extractor: int, use: ImageUse) -> Claim | None:
+    def _try_to_claim(self, listed: Facts, extractor: int, use: ImageUse, new_nonce: Callable[[], str]) -> Claim | None:
         """Claim an image, or put it off; return None if there is nothing to do, or another scanner was faster."""
         keys = _keys(listed)
         found = self._metadata.read(keys)
@@ -150,7 +187,7 @@ class Claims:
             return None
         has_documents = all(found[key] is not None for key in keys[3:])
         tries = facts.tries + 1
-        claimed = replace(facts, claim=secrets.token_hex(16), tries=tries, next=now + LEASE, compare_again=False)
+        claimed = replace(facts, claim=new_nonce(), tries=tries, next=now + LEASE, compare_again=False)
         if not try_to_commit(self._metadata, Replace(claimed)):
             return None
         contents = self._contents(manifest)
