@@ -22,10 +22,13 @@ Its state, the world, is a JSON file that is reloaded for each request:
       "secrets": {"p/keys": {"bindings": BINDINGS, "versions": ["base64"]}},
       "tokeninfo": {"unknown": 400, "federated": 400, "self-signed": 400},
       "missingFolder": 404,
-      "outage": {"storage/v1/": 500}
+      "outage": {"storage/v1/": 500},
+      "faults": {"v1/projects/": [429, 503]}
     }
 
-BINDINGS are {MEMBER: [PERMISSION]}. Calls whose path begins with a key of `outage` fail with that status. Kinds of
+BINDINGS are {MEMBER: [PERMISSION]}. Calls whose path begins with a key of `outage` fail with that status; and with the
+next one of `faults`, which is used up. A negative one comes after the call was carried out. What writes attestations is
+in attestation_calls. Kinds of
 tokens and `tokeninfo`: see iam_tokens. A member is `user:…`, `serviceAccount:…`, `group:…`, `principal:…`,
 `allAuthenticatedUsers`, or `allUsers`.
 
@@ -46,6 +49,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from emulators.attestation_calls import ATTESTATION_CALLS
 from emulators.iam_calls import CALLS, PLATFORM_SCOPES, Request
 from emulators.iam_tokens import ApiError
 from emulators.processes import ProcessGroup
@@ -64,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:  # the name that http.server calls
         self._respond()
 
-    do_POST = do_GET  # noqa: N815
+    do_POST = do_PATCH = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:
         """Write nothing to stderr: requests are logged to a file."""
@@ -93,11 +97,16 @@ class _Handler(BaseHTTPRequestHandler):
         for prefix, status in json.loads(self.world.read_text()).get("outage", {}).items():
             if parts.path.startswith(f"/{prefix}"):
                 raise ApiError(status, "an outage")
-        for method, path, handler in CALLS:
+        fault = self._fault(parts.path)
+        if fault > 0:
+            raise ApiError(fault, "a fault")
+        for method, path, handler in (*CALLS, *ATTESTATION_CALLS):
             if (match := path.fullmatch(parts.path)) and method == self.command:
                 # Serialized, so that concurrent calls of addVersion lose no version.
                 with self.lock:
                     result = handler(self._request(parts.query, body), *map(unquote, match.groups()))
+                if fault:
+                    raise ApiError(-fault, "a fault after the call")
                 return result if isinstance(result, tuple) else (200, result)
         raise ApiError(404, f"there is no call {self.command} {parts.path}")
 
@@ -108,6 +117,17 @@ class _Handler(BaseHTTPRequestHandler):
         parameters = {name: values for name, values in parse_qs(query).items() if name not in ("alt", "prettyPrint")}
         world = json.loads(self.world.read_text())
         return Request(world, token, parameters, self.headers.get("Content-Type", ""), body, self._save)
+
+    def _fault(self, path: str) -> int:
+        """Return the next status of `faults` for a path, and remove it; 0 for none."""
+        with self.lock:
+            world = json.loads(self.world.read_text())
+            for prefix, statuses in world.get("faults", {}).items():
+                if path.startswith(f"/{prefix}") and statuses:
+                    fault: int = statuses.pop(0)
+                    self._save(world)
+                    return fault
+        return 0
 
     def _save(self, world: Mapping[str, Any]) -> None:
         new = self.world.with_suffix(".new")

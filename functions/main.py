@@ -4,6 +4,7 @@
     collect    a slice of garbage collection, called by Cloud Scheduler
     publish    publication of events, called by Cloud Scheduler, and by Eventarc for each event
     scan       scans of images, called by Cloud Scheduler, and by Eventarc for each new image
+    attest     attestations of images that pass, called by Cloud Scheduler, and by Pub/Sub for each event
 
 The buildpack starts `functions-framework` regardless of a Procfile, and its server speaks only HTTP/1, with which Cloud
 Run limits requests to 32 MiB. But it imports this file before it creates a server, so in Cloud Run this file replaces
@@ -75,6 +76,15 @@ def scan(request: Request) -> wrappers.Response:
     from lading import scan_function
 
     response = scan_function.respond(request)
+    return wrappers.Response(b"".join(response), response.status, response.headers)
+
+
+@functions_framework.http
+def attest(request: Request) -> wrappers.Response:
+    """Write attestations."""
+    from lading import attest_function
+
+    response = attest_function.respond(request)
     return wrappers.Response(b"".join(response), response.status, response.headers)
 
 

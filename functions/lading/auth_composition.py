@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 from lading.auth.access import Authenticator, Authorizer
 from lading.auth.authenticator import Accounts, OpenAuthenticator, RestrictedAuthenticator
 from lading.auth.google.client import GoogleClient
+from lading.auth.google.function_account import ATTESTER, SCANNER, FunctionAccount
 from lading.auth.google.google_tokens import Pseudonyms
 from lading.auth.google.iam import IamAuthorizer
 from lading.auth.google.id_tokens import IdTokens
 from lading.auth.google.policy_bucket import PolicyBucket
 from lading.auth.google.project import Project
-from lading.auth.google.scanner_account import ScannerAccount
 from lading.auth.keys import KeyFile, KeyRing, KeyStore
 from lading.auth.robots import Robots
 from lading.local_path import local_path
@@ -89,6 +89,8 @@ def open_authenticator(
     keys = KeyRing(open_keys(settings.keys).load)
     google = google or GoogleClient()
     authorizer = open_authorizer(settings, lambda: keys.robots, standby, google)
-    scanner = ScannerAccount(settings.scanner, IdTokens(google, settings.realm))
-    accounts = Accounts(authorizer, Robots(metadata, keys), scanner)
+    id_tokens = IdTokens(google, settings.realm)
+    rows = ((SCANNER, settings.scanner), (ATTESTER, settings.attester))
+    functions = [FunctionAccount(role, account, id_tokens) for role, account in rows]
+    accounts = Accounts(authorizer, Robots(metadata, keys), functions)
     return RestrictedAuthenticator(accounts, keys, settings.realm, settings.public)

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lading.loopback import CONTAINER_HOSTS, is_loopback
-from lading.setting_texts import DEFAULT
+from lading.setting import DEFAULT
 from lading.setting_values import Address
 
 

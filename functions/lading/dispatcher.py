@@ -11,7 +11,7 @@ from werkzeug.wrappers import Request
 
 from lading.audit import LOGIN_REFUSALS, REFUSALS, Audit
 from lading.auth import credentials
-from lading.auth.access import ON_REPOSITORIES, Action, Authenticator, Caller, Effect
+from lading.auth.access import OF_FUNCTIONS, ON_REPOSITORIES, Action, Authenticator, Caller, Effect
 from lading.auth.bulkhead import Bulkhead
 from lading.http.body_slots import BodySlots
 from lading.http.poll_slots import PollSlots
@@ -128,8 +128,8 @@ class Dispatcher:
             raise RegistryError(UNSUPPORTED._replace(message=self._read_only))
         authorization = "" if match.route.ignores_credentials else request.environ.get("HTTP_AUTHORIZATION", "")
         action = match.route.action
-        if action is Action.SCAN:
-            caller = self._authenticator.authenticate_scanner(authorization)
+        if action in OF_FUNCTIONS:
+            caller = self._authenticator.authenticate_function(action, authorization)
         else:
             caller = self._authenticator.authenticate(authorization, audit.origin.client)
         audit.principal = caller.principal

@@ -140,6 +140,14 @@ def log_scans(report: dict[str, Any]) -> None:
         logging.getLogger("lading.scan").info("%s", fields["message"], extra={"fields": fields})
 
 
+def log_attestations(report: dict[str, Any]) -> None:
+    """Log the report of a call of the attester, as a line for log-based metrics; only if it is about any image."""
+    if any(report["images"].values()):
+        text = ", ".join(f"{count} {outcome}" for outcome, count in report["images"].items() if count)
+        fields = {"message": f"attestations: {text}", "attest": report}
+        logging.getLogger("lading.attest").info("%s", fields["message"], extra={"fields": fields})
+
+
 def log_data_updates(report: dict[str, Any]) -> None:
     """Log the report of an update of vulnerability data; only if the source was asked, which is once a day."""
     if report["data"]:

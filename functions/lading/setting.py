@@ -8,6 +8,9 @@ from typing import Any, Final
 
 from lading.setting_values import expand_home
 
+DEFAULT: Final = "default"
+"""The source of a value that was not set."""
+
 METADATA: Final = "lading.setting"
 """The key of a Setting in the metadata of its dataclass field."""
 

@@ -1,14 +1,14 @@
 """SettingTexts: the texts of settings before they are parsed, and where each comes from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any
 
 from lading.config_file import ConfigFile
-from lading.setting import Setting
-
-DEFAULT: Final = "default"
-"""The source of a value that was not set."""
+from lading.derived_settings import SettingsError
+from lading.setting import DEFAULT, Setting
+from lading.terminal_text import escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +28,16 @@ class SettingTexts:
         if text := self.config.texts.get(declared.option):
             return text, f"{declared.key} in [{declared.section}] of {self.config.name}"
         return declared.default, DEFAULT
+
+    def parse(self, settings: Sequence[Setting]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the values by the fields of Settings, and the sources by option. Raises SettingsError."""
+        values: dict[str, Any] = {}
+        sources: dict[str, str] = {}
+        for each in settings:
+            text, source = self.of(each)
+            sources[each.option] = source
+            try:
+                values[each.name] = each.value_of(text, values.get("data", Path()))
+            except ValueError as error:
+                raise SettingsError(f"{source} {error}, not {escape(text[:80])}") from None
+        return values, sources

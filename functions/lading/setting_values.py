@@ -17,6 +17,12 @@ ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\]
 PUBLIC_URL: Final = re.compile(f"{ORIGIN.pattern}/*", re.ASCII | re.IGNORECASE)
 SOURCE_URL: Final = re.compile(f"{ORIGIN.pattern}(?:/[A-Za-z0-9._~%/-]{{0,500}})?", re.ASCII)
 TOPIC: Final = re.compile(r"projects/[a-z0-9.:-]{1,100}/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}", re.ASCII)
+NOTE: Final = re.compile(r"projects/[a-z0-9.:-]{1,100}/notes/[A-Za-z0-9._~-]{1,100}", re.ASCII)
+KEY_VERSION: Final = re.compile(
+    r"projects/[a-z0-9.:-]{1,100}/locations/[a-z0-9-]{1,63}/keyRings/[A-Za-z0-9_-]{1,63}"
+    r"/cryptoKeys/[A-Za-z0-9_-]{1,63}/cryptoKeyVersions/[0-9]{1,10}",
+    re.ASCII,
+)
 REPOSITORY: Final = re.compile(
     r"(?=.{1,255}$)[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII
 )
@@ -124,6 +130,23 @@ def topic(text: str) -> str:
     """
     if text and not TOPIC.fullmatch(text):
         raise ValueError("is projects/PROJECT/topics/TOPIC")
+    return text
+
+
+def note(text: str) -> str:
+    """Return the name of a note of Container Analysis. Raises ValueError."""
+    if text and not NOTE.fullmatch(text):
+        raise ValueError("is projects/PROJECT/notes/NOTE")
+    return text
+
+
+def key_version(text: str) -> str:
+    """Return the name of a version of a key of Cloud KMS. Raises ValueError.
+
+    https://cloud.google.com/kms/docs/resource-hierarchy#key_version_resource_id
+    """
+    if text and not KEY_VERSION.fullmatch(text):
+        raise ValueError("is projects/…/locations/…/keyRings/…/cryptoKeys/…/cryptoKeyVersions/NUMBER")
     return text
 
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from lading import setting_values as parse
 from lading.config_file import NO_CONFIG, ConfigError, ConfigFile, find_config
 from lading.derived_settings import DerivedSettings, SettingsError
-from lading.setting import declared_in, setting
-from lading.setting_texts import DEFAULT, SettingTexts
-from lading.terminal_text import escape
+from lading.setting import DEFAULT, declared_in, setting
+from lading.setting_texts import SettingTexts
 
 __all__ = ["DATABASE", "SETTINGS", "Settings", "SettingsError", "load_settings", "settings_of"]
 
@@ -239,11 +238,7 @@ class Settings(DerivedSettings):
         "events", "", "TOPIC", "Pub/Sub topic of CloudEvents: projects/PROJECT/topics/TOPIC", parse.topic, key="topic"
     )
     notifications_topic: str = setting(
-        "events",
-        "",
-        "TOPIC",
-        "the Pub/Sub topic of notifications as Artifact Registry sends them: projects/PROJECT/topics/TOPIC",
-        parse.topic,
+        "events", "", "TOPIC", "Pub/Sub topic of notifications as Artifact Registry sends them", parse.topic
     )
     events_keep: timedelta = setting(
         "events",
@@ -292,6 +287,18 @@ class Settings(DerivedSettings):
     scanner: str = setting(
         "scans", "", "EMAIL", "the service account of the function `scan`: it may scan, nothing else"
     )
+    attester: str = setting(
+        "attestations", "", "EMAIL", "the service account of the function `attest`: it asks what passes, nothing else"
+    )
+    attest_repositories: tuple[str, ...] = setting(
+        "attestations", "", "NAMES", "whose images are attested, as in prod/*,team/app", parse.names, key="repositories"
+    )
+    attestation_note: str = setting(
+        "attestations", "", "NOTE", "the attestor's note: projects/PROJECT/notes/NOTE", parse.note, key="note"
+    )
+    attestation_key: str = setting(
+        "attestations", "", "KEY", "the version of a key of Cloud KMS that signs them", parse.key_version, key="key"
+    )
     metrics: parse.Address | None = setting(
         "telemetry",
         "",
@@ -333,15 +340,7 @@ def settings_of(config: ConfigFile) -> Settings:
 
 def _parse(texts: SettingTexts, environment: Mapping[str, str]) -> Settings:
     """Parse and check all settings. Raises SettingsError."""
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for each in SETTINGS:
-        text, source = texts.of(each)
-        sources[each.option] = source
-        try:
-            values[each.name] = each.value_of(text, values.get("data", Path()))
-        except ValueError as error:
-            raise SettingsError(f"{source} {error}, not {escape(text[:80])}") from None
+    values, sources = texts.parse(SETTINGS)
     project = environment.get("GOOGLE_CLOUD_PROJECT") or parse.project_of(values["metadata"])
     parsed = Settings(**values, project=project, sources=sources)
     parsed.check_together(environment)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from lading.configured_rules import configured_rules
-from lading.setting_texts import DEFAULT
+from lading.setting import DEFAULT
 from lading.settings import SETTINGS, load_settings
 from lading.signatures.public_keys import KeyInvalid
 from lading.vulnerabilities.document_keys import load_keys

@@ -5,7 +5,7 @@ The paths of a repository are /v2/_lading/<name>/…: no name of a repository be
 
 from typing import Final
 
-from lading.api import events, history, inspection, rules, scanner, scans, tag_changes, usage, version
+from lading.api import attestations, events, history, inspection, rules, scanner, scans, tag_changes, usage, version
 from lading.api.style import api_surface
 from lading.auth.access import Action
 from lading.surface.route import Route
@@ -26,6 +26,15 @@ MANAGEMENT: Final = api_surface(
     Route("scan data", "POST", "/v2/_lading/scans/data", Action.SCAN, scanner.data),
     Route("scan checked", "POST", "/v2/_lading/scans/checked", Action.SCAN, scanner.checked),
     Route("scan published", "POST", "/v2/_lading/scans/published", Action.SCAN, scanner.published),
+    Route(
+        "attestation repositories",
+        "POST",
+        "/v2/_lading/attestations/repositories",
+        Action.ATTEST,
+        attestations.repositories,
+    ),
+    Route("attestation images", "POST", "/v2/_lading/attestations/images", Action.ATTEST, attestations.images),
+    Route("attestation decisions", "POST", "/v2/_lading/attestations/decisions", Action.ATTEST, attestations.decisions),
     Route("effective rules", "GET HEAD", "/v2/_lading/<name>/rules", Action.PUSH, rules.effective_rules),
     Route("history", "GET HEAD", "/v2/_lading/<name>/history", Action.PULL, history.tag_history),
     Route("tags", "GET HEAD", "/v2/_lading/<name>/tags", Action.PULL, inspection.tags),

@@ -5,7 +5,7 @@ from typing import Final
 
 from werkzeug.wrappers import Request
 
-from lading.auth.access import Action, Authenticator
+from lading.auth.access import OF_FUNCTIONS, Action, Authenticator
 from lading.auth.scopes import repository
 from lading.http import responses
 from lading.http.responses import Response
@@ -32,7 +32,7 @@ def render_error(error: RegistryError, request: Request) -> Response:
 
 def challenge(authenticator: Authenticator, match: Match, request: Request, error: RegistryError) -> Mapping[str, str]:
     """Return the WWW-Authenticate header: where to get a token, and whether the present one is valid."""
-    if match.route.action in (Action.NONE, Action.MANAGE, Action.SCAN):
+    if match.route.action in (Action.NONE, Action.MANAGE, *OF_FUNCTIONS):
         # No token of the registry carries these: the credentials come with the request.
         return {"WWW-Authenticate": BASIC_CHALLENGE}
     scopes = [match.scope]

@@ -26,9 +26,14 @@ class Action(Enum):
     So a grant on `team/*` covers the rules of team, and only one on `*` those of the registry."""
     SCAN = "scan"
     """The request is the scanner's, a service account of the registry itself: no other caller may make it."""
+    ATTEST = "attest"
+    """The request is the attester's, another service account of the registry, and changes nothing."""
 
 
 ON_REPOSITORIES = (Action.PULL, Action.PUSH, Action.DELETE)
+
+OF_FUNCTIONS = frozenset({Action.SCAN, Action.ATTEST})
+"""The actions that only a function of the registry performs, each its own one."""
 
 RIGHTS = (*ON_REPOSITORIES, Action.MANAGE)
 """The actions that a caller needs a grant for. No token of the registry, and no robot, has MANAGE."""
@@ -149,8 +154,8 @@ class Authenticator(Protocol):
         """
         ...
 
-    def authenticate_scanner(self, authorization: str) -> Caller:
-        """Return the registry's scanner if the header authenticates it, for SCAN alone.
+    def authenticate_function(self, action: Action, authorization: str) -> Caller:
+        """Return the function that performs an action of OF_FUNCTIONS, and no other, if the header authenticates it.
 
         Raises as `authenticate` does, and DENIED for all others.
         """

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from lading.auth import credentials, cursors, patterns
 from lading.auth.access import ON_REPOSITORIES, Action, Authorizer, Caller, Decision, Effect, RequiredPermission, Token
 from lading.auth.credentials import Basic
-from lading.auth.google.scanner_account import ScannerAccount
+from lading.auth.google.function_account import FunctionAccount
 from lading.auth.keys import KeyRing
 from lading.auth.robots import USER_PREFIX, Robots
 from lading.auth.scopes import CATALOG, Scope, repository
@@ -70,14 +70,14 @@ class AuthenticatedCaller:
 class Accounts(NamedTuple):
     """The accounts of a registry.
 
-    authorizer  of all callers but robots and the scanner
+    authorizer  of all callers but robots and functions
     robots      those of this registry
-    scanner     the service account that scans its images
+    functions   the service accounts of its functions, a role each
     """
 
     authorizer: Authorizer
     robots: Robots
-    scanner: ScannerAccount
+    functions: Sequence[FunctionAccount]
 
 
 class RestrictedAuthenticator:
@@ -92,7 +92,8 @@ class RestrictedAuthenticator:
             url: the registry's address, as clients see it.
             public: patterns of the repositories that anonymous callers may pull from.
         """
-        self._authorizer, self._robots, self._scanner = accounts
+        self._authorizer, self._robots, functions = accounts
+        self._functions = {each.role.action: each for each in functions}
         self._keys = keys
         self._realm = f"{url}/v2/token"
         self._service = urlsplit(url).netloc
@@ -106,9 +107,9 @@ class RestrictedAuthenticator:
             return AnonymousCaller(self._public)
         return self.log_in(*parsed, client) if isinstance(parsed, Basic) else self._tokens.verify(parsed.token)
 
-    def authenticate_scanner(self, authorization: str) -> Caller:
-        """See Authenticator.authenticate_scanner."""
-        return self._scanner.authenticate(authorization)
+    def authenticate_function(self, action: Action, authorization: str) -> Caller:
+        """See Authenticator.authenticate_function."""
+        return self._functions[action].authenticate(authorization)
 
     def log_in(self, user: str, secret: str, client: ClientAddress) -> Caller:
         """See Authenticator.log_in."""
@@ -177,8 +178,8 @@ class OpenAuthenticator:
         """See Authenticator.authenticate. The header is ignored."""
         return UNRESTRICTED
 
-    def authenticate_scanner(self, authorization: str) -> Caller:
-        """See Authenticator.authenticate_scanner. Everything is permitted."""
+    def authenticate_function(self, action: Action, authorization: str) -> Caller:
+        """See Authenticator.authenticate_function. Everything is permitted."""
         return UNRESTRICTED
 
     def log_in(self, user: str, secret: str, client: ClientAddress) -> Caller:

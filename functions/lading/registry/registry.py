@@ -30,6 +30,7 @@ from lading_storage.query import Query
 from lading_storage.records.core import Key, Repository
 
 if TYPE_CHECKING:
+    from lading.registry.attestations.passing_images import Judge, PassingImages
     from lading.registry.content.referrer_contents import ReferrerContents
     from lading.registry.events.event_feed import EventFeed
     from lading.registry.image_scans import ImageScans
@@ -72,6 +73,7 @@ class Registry:
         self.vulnerability_repository = "lading/vulnerabilities"
         self.is_standby = False
         self._document_keys: DocumentKeys | None = None
+        self.judge: Judge = lambda repository, digest: ()
         self.objects = blobs
         self.metadata = metadata
         self.blobs = Blobs(blobs, metadata, clock)
@@ -116,6 +118,13 @@ class Registry:
         from lading.registry.usage_pages import UsagePages
 
         return UsagePages(self.metadata)
+
+    @property
+    def passing_images(self) -> "PassingImages":
+        """Which images pass the policies, imported at the first use as well."""
+        from lading.registry.attestations.passing_images import PassingImages
+
+        return PassingImages(self.metadata, self.manifests, self.judge)
 
     @cached_property
     def event_feed(self) -> "EventFeed":

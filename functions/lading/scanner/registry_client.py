@@ -26,7 +26,7 @@ from lading.registry.scans.messages import HeldClaim, TokenRequest, TokenRespons
 M = TypeVar("M")
 
 USER: Final = "scanner"
-"""The user name that the ID token is the password of (lading.auth.google.scanner_account)."""
+"""The user name that the ID token is the password of (lading.auth.google.function_account)."""
 
 TIMEOUTS: Final = (5, 120)
 """Seconds for a connection, and without a byte."""
@@ -58,9 +58,22 @@ class RegistryUnreachable(Exception):
 class RegistryClient:
     """Client of one registry, with pooled connections. It is for one thread."""
 
-    def __init__(self, url: str, identity: Callable[[], str], sleep: Callable[[float], object] = time.sleep) -> None:
-        """Call the registry at `url`; `identity` returns an ID token whose audience is `url`."""
+    def __init__(
+        self,
+        url: str,
+        identity: Callable[[], str],
+        sleep: Callable[[float], object] = time.sleep,
+        *,
+        user: str = USER,
+        endpoints: str = "scans",
+    ) -> None:
+        """Call the registry at `url`; `identity` returns an ID token whose audience is `url`.
+
+        Another function than the scanner has another `user`, and messages to the `endpoints` /v2/_lading/ENDPOINTS/….
+        """
         self._url = url
+        self._user = user
+        self._endpoints = f"{url}/v2/_lading/{endpoints}"
         self._identity = identity
         self._sleep = sleep
         self._session = requests.Session()
@@ -69,7 +82,7 @@ class RegistryClient:
         self._tokens: dict[tuple[HeldClaim, ...], tuple[str, float]] = {}
 
     def post(self, name: str, message: Any, kind: type[M]) -> M:
-        """Post a message to an endpoint of the scanner, and return the response.
+        """Post a message to one of the endpoints, and return the response.
 
         Raises:
             RegistryError: SCAN_CLAIM_UNKNOWN if the scanner does not hold a claim.
@@ -78,10 +91,10 @@ class RegistryClient:
         body = json.dumps(message, default=plain).encode()
         response = self._request(
             "POST",
-            f"{self._url}/v2/_lading/scans/{name}",
+            f"{self._endpoints}/{name}",
             data=body,
             headers={"Content-Type": "application/json"},
-            auth=lambda: HTTPBasicAuth(USER, self._identity()),
+            auth=lambda: HTTPBasicAuth(self._user, self._identity()),
         )
         with response:
             if response.status_code == HTTPStatus.CONFLICT:

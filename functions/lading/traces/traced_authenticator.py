@@ -47,7 +47,7 @@ class TracedAuthenticator:
         self._tracer = tracer
         self.challenge = authenticator.challenge
         self.required_permission = authenticator.required_permission
-        self.authenticate_scanner = authenticator.authenticate_scanner
+        self.authenticate_function = authenticator.authenticate_function
 
     def authenticate(self, authorization: str, client: ClientAddress) -> Caller:
         """See Authenticator.authenticate."""

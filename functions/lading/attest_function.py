@@ -1,0 +1,123 @@
+"""The HTTP endpoint of the function `attest`: called by Pub/Sub for each event of an image, and by Cloud Scheduler.
+
+It writes an attestation of Binary Authorization for each image that passes the policies. A call may be repeated, and
+may end at any point: the next one leaves the same. Pub/Sub repeats a call until the response is 2xx.
+
+The function has no rights to any store. It asks the registry over HTTP as the account of LADING_ATTESTER
+(lading.api.attestations), and may sign with one key, and write on one note.
+"""
+
+import logging
+import threading
+from functools import cache
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from werkzeug.wrappers import Request
+
+from lading import logs, settings
+from lading.attester.attest_run import AttestReport, AttestRun
+from lading.attester.attestations import Attestations, Written
+from lading.attester.google_api import GoogleApi, GoogleError, GoogleRefused
+from lading.attester.wake_up import MAX_BODY, InvalidMessage, WakeUp, wake_up_of
+from lading.auth.google import scheduler
+from lading.auth.google.client import GoogleClient
+from lading.auth.google.id_tokens import IdTokens
+from lading.auth.google.own_identity import OwnIdentity
+from lading.http import responses
+from lading.http.responses import Response
+from lading.registry.errors import UNAVAILABLE, UNSUPPORTED, RegistryError
+from lading.scanner.registry_client import RegistryClient, RegistryUnreachable
+from lading.settings import Settings
+
+USER: Final = "attester"
+"""The user name that the ID token is the password of (lading.auth.google.function_account)."""
+
+log = logging.getLogger("lading.attest")
+
+
+def respond(request: Request) -> Response:
+    """Attest what an event is about, or sweep where there is none (POST), and return the report, which is also logged.
+
+    Only the service account of LADING_COLLECTOR may call it, which calls all jobs. The response is 503 where the
+    registry or Google cannot be reached, or refuses a request: the log says which permission is missing.
+    """
+    config = settings.load_settings()
+    logs.start(config.log, config.project, config.log_level)
+    try:
+        scheduler.check(
+            request.headers.get("Authorization", ""), config.collector, IdTokens(GoogleClient(), config.realm)
+        )
+        if request.method != "POST":
+            raise RegistryError(UNSUPPORTED)
+        report = _report(request, config)
+    except RegistryError as error:
+        return responses.error_response(error)
+    except GoogleRefused as error:
+        log.error("Google refuses an attestation: %s", error)
+        return responses.error_response(RegistryError(UNAVAILABLE))
+    except (RegistryUnreachable, GoogleError) as error:
+        log.warning("images cannot be attested now: %s", error)
+        return responses.error_response(RegistryError(UNAVAILABLE))
+    logs.log_attestations(report)
+    return responses.json_response(report)
+
+
+def _report(request: Request, config: Settings) -> dict[str, Any]:
+    """Run for a call. Raises RegistryError, RegistryUnreachable, GoogleError."""
+    if not request.content_length:
+        return _attester().sweep(config)
+    try:
+        event = _event(request)
+    except InvalidMessage as error:
+        log.warning("a message is dropped: %s", error)
+        return AttestReport(other=1).as_json()
+    return _attester().run(config).handle(event).as_json()
+
+
+def _event(request: Request) -> WakeUp | None:
+    """Return what a push request is about. Raises InvalidMessage."""
+    body = request.stream.read(MAX_BODY + 1)
+    if len(body) > MAX_BODY:
+        raise InvalidMessage(f"it has more than {MAX_BODY} bytes")
+    return wake_up_of(body)
+
+
+class Attester:
+    """The attester of a process, which keeps a connection for each thread, and what it has written."""
+
+    def __init__(self) -> None:
+        """Know nothing so far."""
+        self._written = Written()
+        self._threads = threading.local()
+        self._sweeping = threading.Lock()
+        self._after = ""
+
+    def run(self, config: Settings) -> AttestRun:
+        """Return the run of this thread."""
+        run: AttestRun | None = getattr(self._threads, "run", None)
+        if run is None:
+            run = self._threads.run = open_run(config, self._written)
+        return run
+
+    def sweep(self, config: Settings) -> dict[str, Any]:
+        """Go on with the sweep where the last one ended; the report of one beside another is empty."""
+        if not self._sweeping.acquire(blocking=False):
+            return AttestReport(finished=False).as_json()
+        try:
+            report, self._after = self.run(config).sweep(self._after)
+        finally:
+            self._sweeping.release()
+        return report.as_json()
+
+
+def open_run(config: Settings, written: Written) -> AttestRun:
+    """Return the run that the settings describe."""
+    registry = RegistryClient(config.realm, OwnIdentity(config.realm).token, user=USER, endpoints="attestations")
+    attestations = Attestations(GoogleApi(), config.attestation_note, config.attestation_key, written)
+    return AttestRun(registry, attestations, urlsplit(config.realm).netloc, config.attest_repositories)
+
+
+@cache
+def _attester() -> Attester:
+    return Attester()

@@ -1,0 +1,1 @@
+"""Images that pass the policies of the registry, for the function that writes attestations."""
