@@ -6,7 +6,7 @@ locals {
     "cloudbuild.googleapis.com",           # builds the images
     "cloudfunctions.googleapis.com",       # deploys the functions
     "cloudresourcemanager.googleapis.com", # grants roles on the project
-    "cloudscheduler.googleapis.com",       # calls collect, publish and scan
+    "cloudscheduler.googleapis.com",       # calls collect, publish, scan and attest
     "firestore.googleapis.com",            # stores metadata
     "iam.googleapis.com",                  # manages service accounts and roles
     "iamcredentials.googleapis.com",       # signs URLs (signBlob)
@@ -21,10 +21,11 @@ locals {
 resource "google_project_service" "this" {
   for_each = setunion(
     local.apis,
-    var.domain == "" ? [] : ["compute.googleapis.com"],        # load balancer
-    var.events || var.scan ? ["eventarc.googleapis.com"] : [], # calls publish, and scan
-    var.events ? ["logging.googleapis.com"] : [],              # charts of what publish logs
-    local.traces ? ["telemetry.googleapis.com"] : [],          # receives traces
+    var.domain == "" ? [] : ["compute.googleapis.com"],                                                                         # load balancer
+    var.events || var.scan ? ["eventarc.googleapis.com"] : [],                                                                  # calls publish, and scan
+    local.attests ? ["binaryauthorization.googleapis.com", "cloudkms.googleapis.com", "containeranalysis.googleapis.com"] : [], # attestations
+    var.events ? ["logging.googleapis.com"] : [],                                                                               # charts of what publish logs
+    local.traces ? ["telemetry.googleapis.com"] : [],                                                                           # receives traces
   )
 
   project            = var.project_id

@@ -40,7 +40,7 @@ locals {
     # own (https://cloud.google.com/load-balancing/docs/https#x-forwarded-for_header), and Cloud Run nothing after it
     # (registry.k8s.io, pkg/net/clientip). Not proved against real Google Cloud.
     LADING_TRUSTED_HOPS = var.domain == "" ? "1" : "2"
-  }, local.published, local.scanned, var.settings)
+  }, local.published, local.scanned, local.attested, var.settings)
 
   # Where the function `publish` publishes, and who may call it. These are not read from the resources: of a function that
   # exists, the provider refuses environment variables that are unknown in the plan.
@@ -48,6 +48,15 @@ locals {
     LADING_EVENTS_TOPIC        = "projects/${var.project_id}/topics/${var.name}-events"
     LADING_NOTIFICATIONS_TOPIC = local.notifications_topic
     LADING_PUBLISHER           = "${var.name}-events@${join(".", reverse(split(":", var.project_id)))}.iam.gserviceaccount.com"
+  } : {}
+
+  # Who may ask which images pass, and what it writes and signs with.
+  attests = var.attest != null
+  attested = local.attests ? {
+    LADING_ATTESTER            = "${var.name}-attest@${join(".", reverse(split(":", var.project_id)))}.iam.gserviceaccount.com"
+    LADING_ATTEST_REPOSITORIES = join(",", var.attest.repositories)
+    LADING_ATTESTATION_NOTE    = "projects/${var.project_id}/notes/${var.name}"
+    LADING_ATTESTATION_KEY     = "projects/${var.project_id}/locations/${var.region}/keyRings/${var.name}-attest/cryptoKeys/attestations/cryptoKeyVersions/${var.attest.key_versions[0]}"
   } : {}
 
   # Who may scan; with it, pushed images are scanned.

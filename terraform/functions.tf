@@ -2,7 +2,7 @@
 
 locals {
   # Functions beside the registry.
-  jobs = concat(["collect"], var.events ? ["publish"] : [], var.scan ? ["scan"] : [])
+  jobs = concat(["collect"], var.events ? ["publish"] : [], var.scan ? ["scan"] : [], local.attests ? ["attest"] : [])
 
   # Traces, of the registry alone. Not parent-based: each request has a parent, Google's front end, which samples only one
   # in ten seconds.

@@ -42,16 +42,22 @@ output "config" {
 }
 
 output "service_accounts" {
-  description = "Email addresses of the service accounts: registry, collect, publish, events, scan, scheduler, build; null for those that `events` and `scan` turn off."
+  description = "Email addresses of the service accounts: registry, collect, publish, events, scan, attest, scheduler, build; null for those that `events`, `scan` and `attest` turn off."
   value = {
     publish   = one(google_service_account.publish[*].email)
     events    = one(google_service_account.events[*].email)
     scan      = one(google_service_account.scan[*].email)
+    attest    = one(google_service_account.attest[*].email)
     registry  = google_service_account.registry.email
     collect   = google_service_account.collect.email
     scheduler = google_service_account.scheduler.email
     build     = google_service_account.build.email
   }
+}
+
+output "attestor" {
+  description = "Attestor of Binary Authorization, as policies name it: projects/PROJECT/attestors/NAME; null without `attest`."
+  value       = one([for each in google_binary_authorization_attestor.attest : "projects/${var.project_id}/attestors/${each.name}"])
 }
 
 output "events_topic" {

@@ -12,7 +12,7 @@ locals {
 
   # Settings that are set, and validated, by variables of the module, and those of the container: its front end terminates
   # TLS, the address is the one that Envoy connects to, and metrics need a package that no function has.
-  decided_settings = [for name in ["access", "address", "allow_missing", "blobs", "cdn_key", "cleanup", "cleanup_mode", "collector", "events_topic", "folders", "grace", "immutable", "keys", "metadata", "metrics", "notifications_topic", "policies", "public", "publisher", "rules_serial", "scan", "scan_keys", "scanner", "tls_cert", "tls_key", "undelete", "unscoped_tokens", "vex_keys"] : "LADING_${upper(name)}"]
+  decided_settings = [for name in ["access", "address", "allow_missing", "attest_repositories", "attestation_key", "attestation_note", "attester", "blobs", "cdn_key", "cleanup", "cleanup_mode", "collector", "events_topic", "folders", "grace", "immutable", "keys", "metadata", "metrics", "notifications_topic", "policies", "public", "publisher", "rules_serial", "scan", "scan_keys", "scanner", "tls_cert", "tls_key", "undelete", "unscoped_tokens", "vex_keys"] : "LADING_${upper(name)}"]
 
   # Settings that are known before anything is created. Empty ones are defaults.
   setting_texts = {

@@ -496,6 +496,32 @@ variable "scan_keys" {
   }
 }
 
+# --- attestations -----------------------------------------------------------------------------------------------------
+
+variable "attest" {
+  description = "Whether images of these repositories (globs, as in `prod/*`) get attestations of Binary Authorization once they pass the policies that are enforced: an attestor, a key of Cloud KMS ($0.06 a month), and a function, which Pub/Sub calls for each event and Cloud Scheduler by `schedule`. The first of `key_versions` signs, and the attestor accepts all. See docs/attestations.md."
+  type = object({
+    repositories     = list(string)
+    schedule         = optional(string, "17 * * * *")
+    key_versions     = optional(list(number), [1])
+    protection_level = optional(string, "SOFTWARE")
+  })
+  default = null
+
+  validation {
+    condition     = var.attest == null || (try(length(var.attest.repositories), 0) > 0 && alltrue([for each in try(var.attest.repositories, []) : can(regex("^[a-z0-9._/*-]+$", each))]))
+    error_message = "attest.repositories must name repositories, as in [\"prod/*\"]."
+  }
+  validation {
+    condition     = var.attest == null || length(try(var.attest.key_versions, [])) > 0
+    error_message = "attest.key_versions must have the version that signs."
+  }
+  validation {
+    condition     = var.attest == null || var.events
+    error_message = "attest needs events = true: its function is called for each event."
+  }
+}
+
 # --- events -----------------------------------------------------------------------------------------------------------
 
 variable "events" {

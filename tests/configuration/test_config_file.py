@@ -14,6 +14,8 @@ from lading.settings import SETTINGS, Settings, SettingsError, load_settings
 
 ROOT: Final = Path(__file__).parents[2]
 
+KEY_VERSION: Final = "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1"
+
 VALUES: Mapping[str, tuple[str, str]] = {
     "address": ('"0.0.0.0:5001"', "0.0.0.0:5001"),
     "data": ('"/srv/data"', "/srv/data"),
@@ -63,6 +65,10 @@ VALUES: Mapping[str, tuple[str, str]] = {
     "vulnerability-repository": ('"tools/vulnerabilities"', "tools/vulnerabilities"),
     "vex-keys": ('"/srv/vex"', "/srv/vex"),
     "scan-keys": ('"/srv/scanners"', "/srv/scanners"),
+    "attester": ('"attest@p.iam.gserviceaccount.com"', "attest@p.iam.gserviceaccount.com"),
+    "attest-repositories": ('["prod/*", "team/app"]', "prod/*,team/app"),
+    "attestation-note": ('"projects/p/notes/n"', "projects/p/notes/n"),
+    "attestation-key": (f'"{KEY_VERSION}"', KEY_VERSION),
     "metrics": ('"127.0.0.1:9464"', "127.0.0.1:9464"),
 }
 """A value of each setting in TOML, and the same as an option gives it."""
@@ -197,7 +203,7 @@ WRONG = {
     "[server": "lading.toml is not TOML",
     "[sever]\nthreads = 1": "there is no section [sever]; did you mean server?",
     "threads = 1": "there is no section [threads]; it is threads in [server]",
-    "[xyz]": "there is no section [xyz]; there are access, events, jobs, log, rules, scans, server, stores",
+    "[xyz]": "there is no section [xyz]; there are access, attestations, events, jobs, log, rules, scans, server",
     "[server]\nthread = 1": "there is no thread in [server]; did you mean threads?",
     "[server]\nundelete = '1d'": "there is no undelete in [server]; it is undelete in [rules]",
     "[server]\nthreads = 0": "threads in [server] of lading.toml is a number from 1 to 1000, not 0",

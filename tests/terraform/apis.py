@@ -16,6 +16,9 @@ DAY: Final = "2026-01-01T00:00:00Z"
 TAG: Final = "version_1"
 """The one tag of all images that builds of a function make."""
 
+ANY_ORDER: Final = "any"
+"""The order of a list that may be asked for without one."""
+
 Resource = dict[str, Any]
 Resources = dict[str, Resource]
 
@@ -250,6 +253,26 @@ def _of_a_topic(name: str, subscription: Resource, there: Resources) -> bool:
     return f"pubsub/{subscription['topic']}" in there
 
 
+def _attestor(name: str, attestor: Resource) -> Resource:
+    """Return what Binary Authorization adds: the account by which it reads attestations."""
+    email = f"service-{NUMBER}@gcp-sa-binaryauthorization.iam.gserviceaccount.com"
+    note = attestor["userOwnedGrafeasNote"] | {"delegationServiceAccountEmail": email}
+    return {**_named(name, attestor), "userOwnedGrafeasNote": note, "updateTime": DAY}
+
+
+def _note(name: str, note: Resource) -> Resource:
+    return {**_named(name, note), "kind": "ATTESTATION", "createTime": DAY, "updateTime": DAY}
+
+
+def _key_version(name: str, key: Resource, there: Resources, guesses: Assumptions) -> Resources:
+    """Return the first version of a key that signs, and its public key, which Cloud KMS makes with it."""
+    version = f"{name}/cryptoKeyVersions/1"
+    fields = {"algorithm": key["versionTemplate"]["algorithm"], "protectionLevel": "SOFTWARE"}
+    made = {**fields, **_named(version, {}), "state": "ENABLED", "createTime": DAY}
+    public = {**fields, **_named(version, {}), "pem": "-----BEGIN PUBLIC KEY-----\n", "pemCrc32c": "1"}
+    return {version: made, f"{version}/publicKey": public}
+
+
 _COMPUTE: Final = Collection(computed=_compute_resource, operation=_compute)
 
 COLLECTIONS: Final = {
@@ -257,6 +280,7 @@ COLLECTIONS: Final = {
         _query("repository_id"), computed=_named, operation=_long
     ),
     "artifact_registry/projects/*/locations/*/repositories/*/dockerImages": Collection(listed="update_time desc"),
+    "binary_authorization/projects/*/attestors": Collection(_query("attestorId"), computed=_attestor),
     "cloud_run_v2/projects/*/locations/*/services": Collection(_query("serviceId"), computed=_service, operation=_long),
     "cloud_scheduler/projects/*/locations/*/jobs": Collection(
         lambda query, body: body["name"].rpartition("/")[2], computed=lambda name, job: {"state": "ENABLED"}
@@ -266,6 +290,7 @@ COLLECTIONS: Final = {
     ),
     "compute/projects/*/global/*": _COMPUTE,
     "compute/projects/*/regions/*/*": _COMPUTE,
+    "container_analysis/projects/*/notes": Collection(_query("noteId"), computed=_note),
     "eventarc/projects/*/locations/*/triggers": Collection(
         _query("triggerId"), computed=_trigger, beside=_transport, valid=_wakes_up, operation=_long
     ),
@@ -276,6 +301,11 @@ COLLECTIONS: Final = {
     "iam_beta/projects/*/serviceAccounts": Collection(
         lambda query, body: f"{body['accountId']}@{PROJECT}.iam.gserviceaccount.com", _inner("serviceAccount"), _account
     ),
+    "kms/projects/*/locations/*/keyRings": Collection(_query("keyRingId"), computed=_named),
+    "kms/projects/*/locations/*/keyRings/*/cryptoKeys": Collection(
+        _query("cryptoKeyId"), computed=_named, beside=_key_version
+    ),
+    "kms/projects/*/locations/*/keyRings/*/cryptoKeys/*/cryptoKeyVersions": Collection(listed=ANY_ORDER),
     "logging/projects/*/metrics": Collection(),
     "monitoring/v1/projects/*/dashboards": Collection(lambda query, body: "", computed=_named),
     "monitoring/v3/projects/*/*": Collection(lambda query, body: "", computed=_named),

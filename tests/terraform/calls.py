@@ -29,6 +29,18 @@ OVER_REST: Final = (
     (r"POST /v1/projects/-/serviceAccounts/[^/]+:signBlob", {"iam.serviceAccounts.signBlob"}),
     # https://cloud.google.com/pubsub/docs/access-control
     (r"POST /v1/projects/[^/]+/topics/[^/]+:publish", {"pubsub.topics.publish"}),
+    # https://cloud.google.com/container-analysis/docs/ca-iam
+    (
+        r"POST /v1/projects/[^/]+/occurrences",
+        {"containeranalysis.notes.attachOccurrence", "containeranalysis.occurrences.create"},
+    ),
+    (r"PATCH /v1/projects/[^/]+/occurrences/[^/]+", {"containeranalysis.occurrences.update"}),
+    (r"GET /v1/projects/[^/]+/notes/[^/]+/occurrences", {"containeranalysis.notes.listOccurrences"}),
+    # https://cloud.google.com/kms/docs/reference/permissions-and-roles
+    (
+        r"POST /v1/projects/[^/]+/locations/[^/]+/keyRings/.+/cryptoKeyVersions/[0-9]+:asymmetricSign",
+        {"cloudkms.cryptoKeyVersions.useToSign"},
+    ),
     # https://cloud.google.com/firestore/docs/security/iam, for this and all below
     (r"POST /v1/projects/[^/]+/databases/[^/]+/documents:batchGet", {"datastore.entities.get"}),
     # Creates and updates alone (lading_storage.google.firestore_rest).
@@ -43,6 +55,8 @@ FOR_NOTHING: Final = (
     r"GET /storage/v1/b/[^/]+(/managedFolders/[^/]+)?/iam/testPermissions",
     r"POST /tokeninfo",
     r"GET /oauth2/v3/certs",
+    # To the registry itself, with an ID token.
+    r"POST /v2/_lading/attestations/(repositories|images|decisions)",
 )
 
 OVER_GRPC: Final = {

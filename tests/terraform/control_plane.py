@@ -21,6 +21,7 @@ from typing import Any, Final, Self
 from urllib.parse import parse_qs, quote, urlsplit
 
 from tests.terraform.apis import (
+    ANY_ORDER,
     COLLECTIONS,
     NUMBER,
     PROJECT,
@@ -33,10 +34,12 @@ from tests.terraform.apis import (
 
 SERVICES: Final = {
     "artifact_registry": "v1/",
+    "binary_authorization": "v1/",
     "cloud_run_v2": "v2/",
     "cloud_scheduler": "v1/",
     "cloudfunctions2": "v2/",
     "compute": "compute/v1/",
+    "container_analysis": "v1/",
     "eventarc": "v1/",
     "firestore": "v1/",
     "iam_beta": "v1/",
@@ -194,7 +197,8 @@ class ControlPlane:
 
     def _list(self, collection: Collection, name: str, query: Mapping[str, str]) -> Any:
         """Return a page of a collection, which is all of it here."""
-        if query.get("orderBy") != collection.listed or not 1 <= int(query.get("pageSize", 0)) <= 1000:
+        is_right = query.get("orderBy") == collection.listed and 1 <= int(query.get("pageSize", 0)) <= 1000
+        if collection.listed != ANY_ORDER and not is_right:
             raise ErrorResponse(HTTPStatus.BAD_REQUEST)
         return {name.rpartition("/")[2]: [each for path, each in self.resources.items() if path.startswith(f"{name}/")]}
 

@@ -24,6 +24,7 @@ PREDEFINED: Final = {
         *("storage.objects.update", "storage.objects.delete"),
     ],
     "roles/storage.admin": ["storage.objects.get", "storage.objects.create", "storage.objects.delete"],
+    "roles/containeranalysis.notes.occurrences.viewer": ["containeranalysis.notes.listOccurrences"],
     "roles/pubsub.publisher": ["pubsub.topics.publish"],
 }
 """What Google's own roles hold, as far as anybody asks here (https://cloud.google.com/storage/docs/access-control/iam-roles)."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tests.terraform.apis import PROJECT, Assumptions, Resource
 from tests.terraform.control_plane import ControlPlane
-from tests.terraform.terraform_cli import Terraform, without_code, without_wait
+from tests.terraform.terraform_cli import Terraform, without_code, without_protection, without_wait
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ OPTIONS: Final = {
     "kms_keys": {"source": "projects/fake-project/locations/europe-west1/keyRings/r/cryptoKeys/source"},
     "owners": ["group:platform@example.com"],
     "notifications_topic": "gcr",
+    "attest": {"repositories": ["team-a/*"]},
 }
 
 
@@ -78,7 +79,7 @@ def live(
     terraform: Terraform, source: Path, root: Path, guesses: Assumptions, changes: Resource, **variables: Any
 ) -> DeploymentLifecycle:
     """Deploy a checkout to a fake control plane of its own, and do all that is done to a deployment."""
-    without_wait(source)
+    without_protection(without_wait(source))
     with ControlPlane(guesses) as google:
         google.resources[EXISTING_TOPIC] = {"name": EXISTING_TOPIC.partition("/")[2]}
 

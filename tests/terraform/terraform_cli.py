@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
+PROTECTED: Final = "prevent_destroy = true"
 WAIT: Final = 'create_duration = "60s"'
 
 
@@ -55,6 +56,15 @@ def without_wait(folder: Path) -> Path:
     text = apis.read_text()
     assert text.count(WAIT) == 1
     apis.write_text(text.replace(WAIT, 'create_duration = "0s"'))
+    return folder
+
+
+def without_protection(folder: Path) -> Path:
+    """Let the key of attestations be destroyed with the rest of a deployment, for which a person has to say more."""
+    attest = folder / "terraform" / "attest.tf"
+    text = attest.read_text()
+    assert text.count(PROTECTED) == 1
+    attest.write_text(text.replace(PROTECTED, "prevent_destroy = false"))
     return folder
 
 

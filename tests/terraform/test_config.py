@@ -40,6 +40,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "policies": [],
     "events": True,
     "scan": True,
+    "attest": None,
     "settings": {},
 }
 
@@ -56,6 +57,7 @@ CASES: Final[dict[str, dict[str, Any]]] = {
     "defaults": {},
     "no events": {"events": False},
     "no scans": {"scan": False},
+    "attestations": {"attest": {"repositories": ["prod/*", "team/app"], "key_versions": [2, 1]}},
     "no folders": {"access": "project", "unscoped_tokens": "refuse"},
     "a function, with folders": {"http2": False, "repositories": {"team-a/": {}, "team-a/web/": {}}},
     "a domain": {"domain": "registry.example.com", "public": ["library/*", "team/app"], "concurrency": 1000},
@@ -148,6 +150,10 @@ def test_the_cases_set_what_they_are_about(rendered: dict[str, dict[str, Any]]) 
     assert (read["defaults"].rules_serial, read["rules with a serial"].rules_serial) == (0, 11)
     assert read["a large serial"].rules_serial == 10**15
     assert read["defaults"].events_topic == "projects/my-project/topics/lading-events"
+    assert read["attestations"].attest_repositories == ("prod/*", "team/app")
+    assert read["attestations"].attestation_key.endswith(
+        "/keyRings/lading-attest/cryptoKeys/attestations/cryptoKeyVersions/2"
+    )
     assert read["defaults"].publisher == "lading-events@my-project.iam.gserviceaccount.com"
     assert read["no scans"].scanner == ""
     assert read["defaults"].scanner == "lading-scan@my-project.iam.gserviceaccount.com"

@@ -42,7 +42,7 @@ class GoogleUnavailable(GoogleError):
 
 
 class GoogleRefused(GoogleError):
-    """Google refuses the request, and will do so again until somebody changes something.
+    """Google refuses the request, and will do so again until a person changes something.
 
     Attributes:
         status: of the response.

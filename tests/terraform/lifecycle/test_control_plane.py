@@ -9,14 +9,22 @@ from tests.support.discovery import document, unknown
 from tests.terraform.control_plane import ControlPlane, ErrorResponse
 from tests.terraform.deployment_lifecycle import DeploymentLifecycle
 
+KEYS: Final = "kms/projects/*/locations/*/keyRings/*/cryptoKeys"
+
 TYPES: Final = {
     "artifact_registry/projects/*/locations/*/repositories/*/dockerImages/*": ("artifactregistry.v1", "DockerImage"),
     "artifact_registry/projects/*/locations/*/repositories/*": ("artifactregistry.v1", "Repository"),
+    "binary_authorization/projects/*/attestors/*": ("binaryauthorization.v1", "Attestor"),
     "cloud_run_v2/projects/*/locations/*/services/*": ("run.v2", "GoogleCloudRunV2Service"),
     "cloudfunctions2/projects/*/locations/*/functions/*": ("cloudfunctions.v2", "Function"),
     "compute/projects/*/global/backendServices/*": ("compute.v1", "BackendService"),
+    "container_analysis/projects/*/notes/*": ("containeranalysis.v1", "Note"),
     "eventarc/projects/*/locations/*/triggers/*": ("eventarc.v1", "Trigger"),
     "firestore/projects/*/databases/*": ("firestore.v1", "GoogleFirestoreAdminV1Database"),
+    f"{KEYS}/*": ("cloudkms.v1", "CryptoKey"),
+    f"{KEYS}/*/cryptoKeyVersions/*": ("cloudkms.v1", "CryptoKeyVersion"),
+    f"{KEYS}/*/cryptoKeyVersions/*/publicKey": ("cloudkms.v1", "PublicKey"),
+    "kms/projects/*/locations/*/keyRings/*": ("cloudkms.v1", "KeyRing"),
     "pubsub/projects/*/subscriptions/*": ("pubsub.v1", "Subscription"),
     "pubsub/projects/*/topics/*": ("pubsub.v1", "Topic"),
     "secret_manager/projects/*/secrets/*": ("secretmanager.v1", "Secret"),

@@ -24,6 +24,16 @@ BACKEND = f"compute/projects/{PROJECT}/global/backendBuckets/lading-blobs"
 POLICIES = f"storage/b/{PROJECT}-lading-policies"
 
 
+ATTESTATIONS = {
+    "google_binary_authorization_attestor",
+    "google_container_analysis_note",
+    "google_container_analysis_note_iam_member",
+    "google_kms_crypto_key",
+    "google_kms_key_ring",
+}
+"""What only a deployment with attestations has."""
+
+
 def kinds(life: DeploymentLifecycle) -> set[str]:
     """The kinds of resources that an apply made."""
     return {each["type"] for each in json.loads(life.applied.state)["resources"] if each["mode"] == "managed"}
@@ -36,7 +46,7 @@ def test_one_apply_makes_everything(lives: tuple[DeploymentLifecycle, Deployment
     default, everything = lives
     assert declared - kinds(everything) - kinds(default) == set()
     more = {kind for kind in kinds(everything) - kinds(default) if not kind.startswith("google_compute_")}
-    assert more == {"google_kms_crypto_key_iam_member"}
+    assert more == ATTESTATIONS | {"google_kms_crypto_key_iam_member"}
 
 
 def test_a_plan_after_an_apply_is_empty(lives: tuple[DeploymentLifecycle, DeploymentLifecycle]) -> None:
@@ -101,7 +111,9 @@ def test_nothing_is_left_of_it(lives: tuple[DeploymentLifecycle, DeploymentLifec
     for life in lives:
         left = set(life.destroyed.resources) - set(life.before_apply.resources)
         # Fields are Firestore's own, and go with the database; services of Google stay enabled for others.
-        assert {name for name in left if "/collectionGroups/" not in name} == {"service_usage/enabled"}
+        # Keys and key rings cannot be deleted; versions of keys can.
+        keys = {name for name in left if re.fullmatch(r"kms/.+/(keyRings|cryptoKeys)/[^/]+", name)}
+        assert {name for name in left - keys if "/collectionGroups/" not in name} == {"service_usage/enabled"}
         assert all("indexConfig" not in field for field in life.destroyed.of("firestore").values())
 
 
