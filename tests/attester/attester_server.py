@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from lading.attester.attestations import Attestations, Written
 from lading.attester.google_api import GoogleApi
 from lading.auth_composition import open_authenticator
 from lading.policies.evidence import ALLOWED, Decision, Outcome
-from lading.policies.policy import ENFORCE, Policy
+from lading.policies.policy import ENFORCE, ImageRequirement, Policy, Requirements
 from lading.registry.registry import Registry
 from lading.scanner.registry_client import RegistryClient
 from lading.settings import load_settings
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 HOST = "registry.example.com"
-PROD = Policy(name="prod", repositories=("team/*",), mode=ENFORCE)
+AGED = Requirements(image=ImageRequirement(min_age=timedelta(hours=1)))
+PROD = Policy(name="prod", repositories=("team/*",), mode=ENFORCE, requirements=AGED)
 
 
 @dataclass

@@ -9,10 +9,10 @@ from lading.attester.attestations import Written
 from lading.attester.google_api import GoogleRefused, GoogleUnavailable
 from lading.attester.wake_up import WakeUp
 from lading.policies.evidence import AUDITED, DENIED, EXEMPTED, Outcome
-from lading.policies.policy import AUDIT, ENFORCE, Policy
+from lading.policies.policy import AUDIT, ENFORCE, Policy, PushRequirement
 from lading.registry.registry import Registry
 from lading.scanner.registry_client import RegistryUnreachable
-from tests.attester.attester_server import AttesterServer, Judged, at_once
+from tests.attester.attester_server import AGED, AttesterServer, Judged, at_once
 from tests.support.binary_authorization import KEY, MEMBER, NOTE, ON_KEY, ON_NOTE, Attestor, occurrences_of
 from tests.support.fake_iam_world import PROJECT, FakeIamWorld
 from tests.support.indexes import push_index
@@ -105,9 +105,10 @@ def test_an_image_that_does_not_pass_has_none(
     ("policies", "attested"),
     [
         ((), 0),
-        ((Policy(name="reports", repositories=("*",), mode=AUDIT),), 0),
-        ((Policy(name="elsewhere", repositories=("prod/*",), mode=ENFORCE),), 0),
-        ((Policy(name="closed", repositories=("*",), mode=ENFORCE),), 1),
+        ((Policy(name="reports", repositories=("*",), mode=AUDIT, requirements=AGED),), 0),
+        ((Policy(name="elsewhere", repositories=("prod/*",), mode=ENFORCE, requirements=AGED),), 0),
+        ((Policy(name="pushes", repositories=("*",), mode=ENFORCE, push=PushRequirement(maximum_size=1)),), 0),
+        ((Policy(name="closed", repositories=("*",), mode=ENFORCE, requirements=AGED),), 1),
     ],
 )
 def test_only_policies_that_are_enforced_count(

@@ -16,9 +16,6 @@ import pytest
 
 from emulators import Emulators
 from lading import settings
-from lading.attester.attestation import Image, key_id
-from lading.attester.attestations import Attestations, Written
-from lading.attester.google_api import GoogleApi
 from lading.composition import create, open_collector, open_metadata
 from lading.events.publish_runs import PublishRuns
 from lading.jobs.gc.sweep import GracePeriods
@@ -26,7 +23,6 @@ from lading.jobs.job_report import BYTES_FREED
 from lading.jobs.runner import LEASE_DURATION, TIME_SLICE
 from lading.publisher_composition import open_publisher
 from lading.registry.content.manifest_format import OCI_MANIFEST
-from lading.registry.events.event_types import EVENT_TYPES
 from lading.webhook_composition import open_delivery_run, open_webhook_admin
 from lading_storage.digests import digest_of
 from lading_storage.firestore_indexes import COLLECTION, COLLECTION_GROUP, indexes_of
@@ -34,9 +30,6 @@ from lading_storage.records.kinds import CROSS_REPOSITORY_FIELDS, KINDS
 from tests.events.fake_pubsub import error, fake_pubsub
 from tests.support import images
 from tests.support.app_client import Client, Response
-from tests.support.binary_authorization import add_attestor
-from tests.support.binary_authorization import pem as attestor_pem
-from tests.support.fake_iam_world import FakeIamWorld
 from tests.support.server_process import basic
 from tests.terraform.apis import NUMBER, PROJECT
 from tests.terraform.calls import Calls, recorded
@@ -44,7 +37,6 @@ from tests.terraform.deployed_permissions import (
     DEVELOPER,
     RUNTIME,
     account_of,
-    bindings_of,
     permissions_of,
     settings_of,
     write_iam_world,
@@ -196,77 +188,6 @@ def test_the_publisher_may_do_what_it_calls(
     assert pubsub.messages[deployed.notifications_topic]
     assert any(report.deliveries for report in reports)
     check(calls, granted(life.applied, "publish"))
-
-
-def test_the_attester_may_do_what_it_calls_and_nothing_elsewhere(
-    lives: tuple[DeploymentLifecycle, DeploymentLifecycle], emulators: Emulators, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, everything = lives
-    read = settings.load_settings(settings_of(everything.applied, "attest"))
-    world = FakeIamWorld(emulators.iam)
-    token = add_attestor(world)
-    member = f"serviceAccount:{account_of(everything.applied, 'attest')}"
-    key = read.attestation_key.partition("/cryptoKeyVersions/")[0]
-    resources = {
-        "notes": (read.attestation_note, f"container_analysis/{read.attestation_note}"),
-        "cryptoKeys": (key, f"kms/{key}"),
-        "projects": (PROJECT, f"resource_manager/projects/{PROJECT}"),
-    }
-    held = {kind: bindings_of(everything.applied, path) for kind, (_, path) in resources.items()}
-    versions = {"1": attestor_pem("1"), "2": attestor_pem("2")}
-    world.fields |= {
-        "notes": {read.attestation_note: {"bindings": held["notes"]}},
-        "cryptoKeys": {key: {"bindings": held["cryptoKeys"], "versions": versions}},
-        "projects": {PROJECT: held["projects"]},
-    }
-    world.fields["tokens"][token]["email"] = account_of(everything.applied, "attest")
-    world.save()
-    monkeypatch.setenv("LADING_IAM_EMULATOR_HOST", emulators.iam.url)
-    monkeypatch.setenv("GCE_METADATA_HOST", "never.asked")
-    monkeypatch.setattr(google.auth, "default", lambda **_: (Runtime(token), PROJECT))  # type: ignore[no-untyped-call]
-    image = Image("registry.example.com", "team-a/app", digest_of(b"image"))
-    with recorded() as calls:
-        for version in ("1", "2"):
-            signed = f"{key}/cryptoKeyVersions/{version}"
-            assert Attestations(GoogleApi(), read.attestation_note, signed, Written()).attest(image)
-    check(calls, granted(everything.applied, "attest"))
-    granted_on = {name for name, policy in everything.applied.policies.items() if member in str(policy)}
-    assert granted_on == {path for _, path in resources.values()}
-
-
-def test_only_the_scheduler_and_pub_sub_call_the_attester(
-    lives: tuple[DeploymentLifecycle, DeploymentLifecycle],
-) -> None:
-    applied = lives[1].applied
-    place = f"projects/{PROJECT}/locations/europe-west1"
-    read = settings.load_settings(settings_of(applied, "attest"))
-    (binding,) = applied.policies[f"cloud_run_v2/{place}/services/lading-attest"]["bindings"]
-    assert binding == {"role": "roles/run.invoker", "members": [f"serviceAccount:{read.collector}"]}
-    subscription = applied.resources[f"pubsub/projects/{PROJECT}/subscriptions/lading-attest"]
-    function = applied.resources[f"cloudfunctions2/{place}/functions/lading-attest"]["serviceConfig"]
-    job = applied.resources[f"cloud_scheduler/{place}/jobs/lading-attest"]["httpTarget"]
-    assert subscription["topic"] == read.events_topic
-    assert subscription["pushConfig"]["pushEndpoint"] == function["uri"] == job["uri"]
-    callers = {subscription["pushConfig"]["oidcToken"]["serviceAccountEmail"], job["oidcToken"]["serviceAccountEmail"]}
-    assert callers == {read.collector}
-    assert function["serviceAccountEmail"] == read.attester == account_of(applied, "attest")
-    types = set(re.findall(r"dev\.lading\.([a-z.]+)\.v1", subscription["filter"]))
-    assert types <= {*EVENT_TYPES, "image.scanned"}
-
-
-def test_the_attestor_accepts_the_key_that_the_function_signs_with(
-    lives: tuple[DeploymentLifecycle, DeploymentLifecycle],
-) -> None:
-    applied = lives[1].applied
-    read = settings.load_settings(settings_of(applied, "attest"))
-    (attestor,) = applied.of("binary_authorization/").values()
-    note = attestor["userOwnedGrafeasNote"]
-    (key,) = note["publicKeys"]
-    assert note["noteReference"] == read.attestation_note
-    assert key["id"] == key_id(read.attestation_key)
-    assert key["pkixPublicKey"]["signatureAlgorithm"] == "ECDSA_P256_SHA256"
-    assert key["pkixPublicKey"]["publicKeyPem"].startswith("-----BEGIN PUBLIC KEY-----")
-    assert f"container_analysis/{read.attestation_note}" in applied.resources
 
 
 def check(calls: Calls, rights: set[str]) -> None:

@@ -5,7 +5,7 @@
 
 An attestation outlives the moment in which it is made, so that only what is allowed without a reservation passes: not
 what is exempted for a while, by an exception or by break-glass; not what a policy allows because it cannot be judged;
-and not where no policy is enforced.
+and not where no policy is enforced, or none that judges images.
 """
 
 import re
@@ -143,7 +143,7 @@ class _Decisions:
 
     def _judged(self, digest: str) -> str:
         decisions = self._judge(self._repository, digest)
-        enforced = [decision for policy, decision in decisions if policy.enforces]
+        enforced = [decision for policy, decision in decisions if policy.enforces and policy.judges_images]
         return next((reason for each in enforced if (reason := _reservation(each))), "" if enforced else NOT_ENFORCED)
 
 
