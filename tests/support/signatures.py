@@ -7,16 +7,20 @@ from typing import Any, Final
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from lading.policies.policy_json import policies_text
+from lading.registry.change_context import now
 from lading.registry.registry import Registry
+from lading.registry.rules.changes import REGISTRY, RulesDocument, change_rules
 from lading.registry.trust_records import signature_tag
 from lading.signatures.cosign_bundle import PREDICATE
 from lading.signatures.cosign_legacy import ANNOTATION, TYPE
 from lading.signatures.public_keys import fingerprint
 from lading.signatures.signature import BUNDLE, SIMPLE_SIGNING, Anchors
+from lading_storage.protocols import MetadataStore
 from lading_storage.records.core import Manifest
 from tests.support import images
 from tests.support.registry_pushes import push_blob, push_manifest
-from tests.support.vex_documents import attach, bundle, envelope
+from tests.support.vex_documents import attach, bundle, envelope, public_pem
 
 RELEASE: Final = ec.generate_private_key(ec.SECP256R1())
 OTHER: Final = ec.generate_private_key(ec.SECP256R1())
@@ -83,3 +87,13 @@ def simple_signing(digest: str) -> bytes:
 def signature_of(content: bytes, key: ec.EllipticCurvePrivateKey) -> str:
     """A signature of bytes, in base64."""
     return base64.b64encode(key.sign(content, ec.ECDSA(hashes.SHA256()))).decode()
+
+
+def require_signatures(
+    metadata: MetadataStore, repositories: str = "team/*", **keys: ec.EllipticCurvePrivateKey
+) -> None:
+    """Set the policy that images of some repositories need a signature by one of some keys, by default `release`."""
+    named = [{"name": name, "pem": public_pem(key).decode()} for name, key in (keys or {"release": RELEASE}).items()]
+    policy = {"name": "prod", "repositories": [repositories], "signatures": {"keys": named}}
+    text = policies_text([policy])
+    change_rules(metadata, RulesDocument({REGISTRY: {"policies": text}}), "alice", now)

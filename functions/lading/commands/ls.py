@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from lading.commands.options import REGISTRY, CommandError, Commands, add, count, reference, registry_errors
 from lading.commands.output import Column, Printer, add_output_options, format_size
 from lading.commands.scan_text import scan_cell
+from lading.commands.signature_text import signed_cell
 from lading.commands.source import add_registry_options, open_source
 from lading.registry.details import RepositorySummary, TagSummary
 from lading.settings import Settings
@@ -37,6 +38,7 @@ TAG_COLUMNS: Final[tuple[Column[TagSummary], ...]] = (
     Column("PUSHED", lambda row: row.pushed),
     Column("LAST PULL", lambda row: row.last_pull),
     Column("SCAN", lambda row: scan_cell(row.scan)),
+    Column("SIGNED", lambda row: signed_cell(row.signed)),
 )
 
 

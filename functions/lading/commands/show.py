@@ -8,6 +8,7 @@ from lading.commands.ls import DAMAGED
 from lading.commands.options import REGISTRY, CommandError, Commands, Reference, add, reference, registry_errors
 from lading.commands.output import Column, Printer, add_output_options, format_size, to_json
 from lading.commands.scan_text import scan_cell, scan_line
+from lading.commands.signature_text import signed_line
 from lading.commands.source import Source, add_registry_options, open_source
 from lading.registry.details import (
     ConfigDetails,
@@ -15,6 +16,7 @@ from lading.registry.details import (
     ManifestDetails,
     PlatformDetails,
     ReferrerDetails,
+    SignatureDetails,
 )
 from lading.settings import Settings
 from lading.terminal_text import escape
@@ -34,6 +36,15 @@ LAYER_COLUMNS: Final[tuple[Column[LayerDetails], ...]] = (
     Column("MEDIA TYPE", lambda row: row.media_type),
 )
 
+SIGNATURE_COLUMNS: Final[tuple[Column[SignatureDetails], ...]] = (
+    Column("SIGNATURE", lambda row: row.digest),
+    Column("SIGNER", lambda row: row.signer),
+    Column("IDENTITY", lambda row: row.identity),
+    Column("FORMAT", lambda row: row.format),
+    Column("ATTACHED", lambda row: row.attached),
+    Column("EXPIRES", lambda row: row.expires),
+)
+
 REFERRER_COLUMNS: Final[tuple[Column[ReferrerDetails], ...]] = (
     Column("REFERRER", lambda row: row.digest),
     Column("ARTIFACT TYPE", lambda row: row.artifact_type),
@@ -45,7 +56,13 @@ REFERRER_COLUMNS: Final[tuple[Column[ReferrerDetails], ...]] = (
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    show = add(commands, "show", "show platforms, layers, config, referrers and pushes of a manifest", _show, REGISTRY)
+    show = add(
+        commands,
+        "show",
+        "show platforms, layers, config, signatures, referrers of a manifest",
+        _show,
+        REGISTRY,
+    )
     show.add_argument("reference", metavar="REPOSITORY:TAG|REPOSITORY@DIGEST")
     show.add_argument("--platform", default="", metavar="OS/ARCH", help="show the image of an index for this platform")
     add_registry_options(show)
@@ -100,6 +117,7 @@ def _print(printer: Printer, details: ManifestDetails) -> None:
             "last pull": details.last_pull,
             "scan": scan_line(details.scan),
             "scanned": details.scan.at if details.scan else None,
+            "signed": signed_line(details.signed),
             "tags": details.tags,
             **_labels("annotation", details.annotations),
             **(_config_fields(details.config) if details.config else {}),
@@ -107,6 +125,7 @@ def _print(printer: Printer, details: ManifestDetails) -> None:
     )
     _section(printer, PLATFORM_COLUMNS, details.platforms)
     _section(printer, LAYER_COLUMNS, details.layers)
+    _section(printer, SIGNATURE_COLUMNS, details.signatures)
     _section(printer, REFERRER_COLUMNS, details.referrers)
 
 

@@ -47,6 +47,40 @@ class ScanSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class SignatureSummary:
+    """Whether a signer that a policy names signed a manifest.
+
+    state    signed, unsigned, or unverified: the next pull that needs it verifies it
+    signers  the names that policies give those who signed it, the latest first
+    """
+
+    state: str
+    signers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureDetails:
+    """Signature that holds.
+
+    signer    the names that policies give the signer, or the fingerprint of one that no policy names any more
+    identity  the subject of a certificate or an ID token, or ""
+    issuer    of the ID token, or ""
+    format    cosign-bundle, cosign-tag, notation-jws or notation-cose
+    digest    of the manifest that holds the signature
+    attached  when that was pushed
+    expires   when it no longer counts, or None
+    """
+
+    signer: str
+    identity: str
+    issuer: str
+    format: str
+    digest: str
+    attached: datetime
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TagSummary:
     """Tag and the manifest that it names.
 
@@ -54,6 +88,7 @@ class TagSummary:
     pushed     when the tag was last set to another manifest
     last_pull  of the manifest, to the hour, or None
     scan       of the manifest, or None where nothing below it was ever scanned
+    signed     of the manifest itself, or None where no policy that names the repository names signers
     """
 
     repository: str
@@ -64,6 +99,7 @@ class TagSummary:
     pushed: datetime
     last_pull: datetime | None
     scan: ScanSummary | None = None
+    signed: SignatureSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +182,8 @@ class ManifestDetails:
     tags           that name it, MAX_LISTED at most
     referrers      the same
     scan           as TagSummary.scan
+    signed         as TagSummary.signed
+    signatures     that hold; none while it is unverified
     """
 
     repository: str
@@ -169,6 +207,8 @@ class ManifestDetails:
     layers: tuple[LayerDetails, ...]
     referrers: tuple[ReferrerDetails, ...]
     scan: ScanSummary | None = None
+    signed: SignatureSummary | None = None
+    signatures: tuple[SignatureDetails, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

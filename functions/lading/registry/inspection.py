@@ -29,7 +29,9 @@ from lading.registry.errors import DIGEST_AMBIGUOUS, MANIFEST_UNKNOWN, RegistryE
 from lading.registry.manifest_trees import ManifestTrees
 from lading.registry.names import is_digest_reference, parse_as_of
 from lading.registry.pagination import PAGE_SIZE, Page, check_advance
+from lading.registry.policies.policy_cache import PolicyCache
 from lading.registry.scan_summaries import ScanSummaries
+from lading.registry.signature_summaries import SignatureSummaries
 from lading.registry.tags.tags import Tags
 from lading_storage.digests import ALGORITHMS, algorithm_of, digest_of, is_digest
 from lading_storage.errors import Corrupt, ObjectNotFound
@@ -55,8 +57,11 @@ MAX_CONFIG_SIZE: Final = 1024 * 1024
 class Inspection:
     """Reads summaries and details. Nothing is written, and no pull is recorded."""
 
-    def __init__(self, metadata: MetadataStore, blobs: Blobs, manifests: Manifests, tags: Tags) -> None:
+    def __init__(
+        self, metadata: MetadataStore, blobs: Blobs, manifests: Manifests, tags: Tags, policies: PolicyCache
+    ) -> None:
         """Read `metadata`, and through `blobs` and `manifests` the bytes of configurations and large manifests."""
+        self._policies = policies
         self._metadata = metadata
         self._blobs = blobs
         self._manifests = manifests
@@ -94,7 +99,7 @@ class Inspection:
         page = records[:limit]
         digests = list(dict.fromkeys(tag.digest for tag in page))
         trees = ManifestTrees(self._metadata, self._manifests, repository, digests)
-        pulls, scans = self._pulls_and_scans(repository, digests, trees)
+        pulls, scans, signed = self._beside(repository, digests, trees)
         summaries = [
             TagSummary(
                 repository=repository,
@@ -105,6 +110,7 @@ class Inspection:
                 pushed=tag.moved,
                 last_pull=pulls.get(tag.digest),
                 scan=scans.summary(tag.digest),
+                signed=signed.summary(tag.digest),
             )
             for tag in page
         ]
@@ -119,14 +125,12 @@ class Inspection:
             RegistryError: MANIFEST_UNKNOWN.
         """
         digest = self._manifests.find(repository, reference, only_present=only_present).digest
-        trees = ManifestTrees(self._metadata, self._manifests, repository, [digest])
-        if digest not in trees.records:
-            raise RegistryError(MANIFEST_UNKNOWN, {"reference": reference})
+        trees = self._tree(repository, digest)
         manifest, contents = trees.records[digest], trees.contents_of(digest)
         tag = "" if is_digest_reference(reference) or parse_as_of(reference) else reference
         tags = self._metadata.find(Query(Tag, {"digest": manifest.digest}, repository=repository, limit=MAX_LISTED))
         event = self._last_event(repository, tag, tags)
-        pulls, scans = self._pulls_and_scans(repository, [digest], trees)
+        pulls, scans, signed = self._beside(repository, [digest], trees)
         return ManifestDetails(
             repository=repository,
             tag=tag,
@@ -149,7 +153,16 @@ class Inspection:
             layers=self._layers(manifest, contents),
             referrers=tuple(self._referrers(manifest)),
             scan=scans.summary(digest),
+            signed=signed.summary(digest),
+            signatures=signed.details(digest),
         )
+
+    def _tree(self, repository: str, digest: str) -> ManifestTrees:
+        """Return what is below a manifest, and it itself. Raises MANIFEST_UNKNOWN if it was deleted meanwhile."""
+        trees = ManifestTrees(self._metadata, self._manifests, repository, [digest])
+        if digest not in trees.records:
+            raise RegistryError(MANIFEST_UNKNOWN, {"reference": digest})
+        return trees
 
     def deleted(self, repository: str, after: str, limit: int, window: timedelta) -> Page[DeletedSummary]:
         """Return the first `limit` tombstones of a repository after the id `after`: manifests, then tags.
@@ -215,16 +228,18 @@ class Inspection:
             LayerDetails(each.digest, each.media_type, each.size, each.digest in damaged) for each in contents.layers
         )
 
-    def _pulls_and_scans(
-        self, repository: str, digests: Iterable[str], trees: ManifestTrees
-    ) -> tuple[Mapping[str, datetime], ScanSummaries]:
-        """Return the last pulls of manifests, and the scans of what is below them, with one read."""
+    def _beside(
+        self, repository: str, digests: Sequence[str], trees: ManifestTrees
+    ) -> tuple[Mapping[str, datetime], ScanSummaries, SignatureSummaries]:
+        """Return the last pulls and signatures of manifests, and the scans of what is below them, with one read."""
         pulls, scans = [Key(LastPull, digest, repository) for digest in digests], ScanSummaries(repository, trees)
-        found = self._metadata.read([*pulls, *scans.keys], content=False) if pulls else None
+        signed = SignatureSummaries(self._policies, repository, digests)
+        found = self._metadata.read([*pulls, *scans.keys, *signed.keys], content=False) if pulls else None
         if found is None:
-            return {}, scans
+            return {}, scans, signed
         scans.add(found)
-        return {key.id: pull.pulled for key in pulls if (pull := found[key]) is not None}, scans
+        signed.add(self._metadata, found, self._tags.clock(found.read_at))
+        return {key.id: pull.pulled for key in pulls if (pull := found[key]) is not None}, scans, signed
 
     def _last_event(self, repository: str, tag: str, tags: Sequence[Tag]) -> TagEvent | None:
         """Return the last event of a tag; where there is none, of that of `tags` which was set last."""

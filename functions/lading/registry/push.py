@@ -59,15 +59,15 @@ class Pushed:
 class Push:
     """The use case.
 
-    after  called with each manifest that was committed, and its tags; None where nothing is to be done. What it raises
-           fails the push, so that the client repeats both
+    after  each is called with each manifest that was committed, and its tags. What one raises fails the push, so that
+           the client repeats both
     """
 
     def __init__(self, manifests: Manifests, tagging: Tagging) -> None:
         """Push to `manifests`, and set tags by `tagging`."""
         self._manifests = manifests
         self._tagging = tagging
-        self.after: Callable[[Manifest, Sequence[str]], None] | None = None
+        self.after: list[Callable[[Manifest, Sequence[str]], None]] = []
 
     def __call__(self, repository: str, request: PushRequest, context: ChangeContext = PUSH) -> Pushed:
         """Store a manifest, and point tags to it, in one commit.
@@ -92,8 +92,8 @@ class Push:
             condition=request.condition,
         )
         manifest = self._manifests.put(repository, put, context)
-        if self.after is not None:
-            self.after(manifest, put.tags)
+        for act in self.after:
+            act(manifest, put.tags)
         return Pushed(manifest, Change("manifest-pushed", manifest.digest, tuple(dict.fromkeys(put.tags))))
 
     def tag(self, repository: str, reference: str, name: str, context: ChangeContext) -> str:

@@ -23,6 +23,7 @@ from lading.registry.push import Push
 from lading.registry.readiness import Readiness
 from lading.registry.rules.effective import NO_LOCAL_RULES, LocalRules
 from lading.registry.rules.stored_rules import StoredRules
+from lading.registry.signature_pushes import SignaturePushes
 from lading.registry.tags.tagging import Tagging
 from lading.registry.tags.tags import Tags
 from lading_storage.protocols import BlobStore, MetadataStore
@@ -92,18 +93,19 @@ class Registry:
         self.gates = Gates()
         self.pull = Pull(self.manifests.lookup, self.gates, self.last_pulls)
         self.push = Push(self.manifests, Tagging(metadata, self.tags, clock))
+        self.push.after.append(SignaturePushes(metadata, self.gates.policies, lambda: self.verifier))
 
     def honour_documents(self, keys: "DocumentKeys") -> None:
         """Let documents about images count that one of `keys` signed; called before the first request."""
         self._document_keys = keys
-        self.push.after = lambda manifest, tags: document_pushed(self.metadata, self._clock, manifest, tags)
+        self.push.after.append(lambda manifest, tags: document_pushed(self.metadata, self._clock, manifest, tags))
 
     @property
     def inspection(self) -> "Inspection":
         """Summaries and details for people, imported at the first use: no cold start needs them."""
         from lading.registry.inspection import Inspection
 
-        return Inspection(self.metadata, self.blobs, self.manifests, self.tags)
+        return Inspection(self.metadata, self.blobs, self.manifests, self.tags, self.gates.policies)
 
     @property
     def image_scans(self) -> "ImageScans":
