@@ -169,6 +169,7 @@ class FakeSigstore:
         *,
         digest: str = DIGEST,
         predicate_type: str = PREDICATE,
+        payload_type: str = PAYLOAD_TYPE,
         logged_at: datetime = SIGNED_AT + timedelta(seconds=5),
         change: Callable[[dict[str, Any]], object] = lambda _: None,
     ) -> Candidate:
@@ -181,8 +182,8 @@ class FakeSigstore:
             "predicate": {},
         }
         payload = json.dumps(statement).encode()
-        signature = sign(self.key("signer"), pre_authentication(PAYLOAD_TYPE, payload))
-        envelope = {"payload": b64(payload), "payloadType": PAYLOAD_TYPE, "signatures": [{"sig": b64(signature)}]}
+        signature = sign(self.key("signer"), pre_authentication(payload_type, payload))
+        envelope = {"payload": b64(payload), "payloadType": payload_type, "signatures": [{"sig": b64(signature)}]}
         written: dict[str, Any] = {
             "mediaType": BUNDLE,
             "verificationMaterial": {

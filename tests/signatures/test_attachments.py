@@ -79,6 +79,7 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
     "an envelope without signatures": (envelope(signatures=[]), ENVELOPE),
     "an envelope with eleven signatures": (envelope(signatures=[{}] * 11), ENVELOPE),
     "a layer of another type": (SIGNATURE, "application/vnd.oci.image.layer.v1.tar+gzip"),
+    "an attestation as an archive": (ATTESTATION, "application/vnd.oci.image.layer.v1.tar"),
     "a type in capitals": (SIGNATURE, SIMPLE_SIGNING.upper()),
     "an empty layer": (b"", SIMPLE_SIGNING),
     "a large layer": (SIGNATURE + b" " * MAX_LAYER, SIMPLE_SIGNING),

@@ -76,6 +76,10 @@ def test_the_root_decides() -> None:
 
 BUNDLES: dict[str, tuple[Callable[[], Candidate], str]] = {
     "of another digest": (lambda: SIGSTORE.bundle(digest=ANOTHER_DIGEST), "it signs another digest"),
+    "of another type": (
+        lambda: SIGSTORE.bundle(payload_type="text/plain"),
+        "its payload is not a statement of in-toto",
+    ),
     "of an SBOM": (lambda: SIGSTORE.bundle(predicate_type="https://spdx.dev/Document"), "it is no signature, but"),
     "without an SCT": (lambda: SIGSTORE.bundle(SIGSTORE.certificate(sct=False)), "does not contain a signed cert"),
     "with an SCT of another log": (
