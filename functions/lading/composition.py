@@ -238,8 +238,7 @@ def create(settings: Settings, metrics: "Metrics | None" = None, traces: "Traces
     registry.vulnerability_repository = settings.vulnerability_repository
     honour_documents(settings, registry)
     if standby:
-        registry.is_standby = True
-        registry.last_pulls.stop()
+        registry.become_standby()
     else:
         from lading.configured_rules import configure_rules
 

@@ -59,14 +59,21 @@ def dockerd(folder: Path, driver: str = "vfs") -> Iterator[str]:
 @contextlib.contextmanager
 def containerd(folder: Path, commands: ProgramRunner) -> Iterator[Ctr]:
     """ctr, at a daemon that has nothing yet."""
+    with running_containerd(folder, CONTAINERD) as address:
+        words: list[str | Path] = [find_program("ctr", "apt install containerd"), "-a", address, "-n", "lading"]
+        yield lambda *more: commands.run(*words, *more)
+
+
+@contextlib.contextmanager
+def running_containerd(folder: Path, configuration: str) -> Iterator[Path]:
+    """The address of a daemon that has nothing yet."""
     daemon = find_program("containerd", "apt install containerd")
     if os.geteuid() != 0:
         skip_or_fail("containerd needs root")
-    (folder / "config.toml").write_text(CONTAINERD)
+    (folder / "config.toml").write_text(configuration)
     places = ["-c", "config.toml", "--root", f"{folder}/root", "--state", f"{folder}/state", "-a", f"{folder}/sock"]
-    words = [find_program("ctr", "apt install containerd"), "-a", f"{folder}/sock", "-n", "lading"]
     with _running([daemon, *places], folder, b"successfully booted", PROCESS_TIMEOUT):
-        yield lambda *more: commands.run(*words, *more)
+        yield folder / "sock"
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ from lading.registry.errors import (
     denied,
 )
 from lading.registry.events.event_cursor import EventCursor
+from lading.registry.events.event_types import POLICY_EXEMPTED
 from lading.registry.events.selection import Selection
 from lading.registry.names import is_repository
 from lading.surface.request_context import RequestContext, page_size
@@ -199,4 +200,8 @@ def _may_see_actor(context: RequestContext) -> Callable[[str], bool]:
 
 
 def _as_json(context: RequestContext, event: PublishedEvent, named: bool) -> dict[str, Any]:
-    return cloud_event(event if named else replace(event, by="", request=""), context.url)
+    if named:
+        return cloud_event(event, context.url)
+    # Who is exempt, or opened an exception, is in the reason.
+    details = "" if event.type == POLICY_EXEMPTED else event.details
+    return cloud_event(replace(event, by="", request="", details=details), context.url)

@@ -5,7 +5,19 @@ The paths of a repository are /v2/_lading/<name>/…: no name of a repository be
 
 from typing import Final
 
-from lading.api import attestations, events, history, inspection, rules, scanner, scans, tag_changes, usage, version
+from lading.api import (
+    attestations,
+    events,
+    history,
+    inspection,
+    policies,
+    rules,
+    scanner,
+    scans,
+    tag_changes,
+    usage,
+    version,
+)
 from lading.api.style import api_surface
 from lading.auth.access import Action
 from lading.surface.route import Route
@@ -44,6 +56,9 @@ MANAGEMENT: Final = api_surface(
     Route("cleanup", "GET HEAD", "/v2/_lading/<name>/cleanup", Action.DELETE, usage.cleanup),
     Route("scan", "GET HEAD", "/v2/_lading/<name>/scan", Action.PULL, scans.scan),
     Route("scan again", "POST", "/v2/_lading/<name>/scan", Action.PUSH, scans.again),
+    Route("policy", "GET HEAD", "/v2/_lading/<name>/policy", Action.PULL, policies.policy),
+    Route("open exception", "POST", "/v2/_lading/<name>/exceptions", Action.PULL, policies.open_exception),
+    Route("close exception", "DELETE", "/v2/_lading/<name>/exceptions", Action.PULL, policies.close_exception),
     Route("deleted", "GET HEAD", "/v2/_lading/<name>/deleted", Action.DELETE, inspection.deleted),
     Route("tag", "POST", "/v2/_lading/<name>/tag", Action.PUSH, tag_changes.tag),
     Route("rollback", "POST", "/v2/_lading/<name>/rollback", Action.PUSH, tag_changes.rollback),

@@ -24,7 +24,7 @@ def get(context: RequestContext) -> Response:
             is_head,
             match_of(context.request),
             partial(history.may_see_past, context),
-            context.caller.principal,
+            context.change_context("pull"),
         ),
     )
     headers = {

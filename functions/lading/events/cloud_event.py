@@ -4,6 +4,7 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.
 (https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/sequence.md).
 """
 
+import json
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -69,8 +70,15 @@ def _data(event: Event, registry_url: str) -> dict[str, Any]:
             "mediaType": event.media_type,
             "size": event.size,
             "uri": f"{host}/{event.target}@{event.digest}" if event.digest else "",
+            **details_of(event),
         }
     )
+
+
+def details_of(event: Event) -> dict[str, Any]:
+    """Return the details of an event of a scan or a policy; none of any other."""
+    found: dict[str, Any] = json.loads(event.details) if event.details else {}
+    return found
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from werkzeug.wrappers import Request
 
@@ -17,11 +17,15 @@ from lading.registry.registry import Registry
 from lading.settings import Settings
 from lading.surface.route import Match
 
+if TYPE_CHECKING:
+    from lading.registry.policies.decision_log import CountedDecision
+
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER: Final = "other"
-"""Methods with a label of their own, and the label of all others, as of the namespaces beyond MAX_NAMESPACES."""
+"""Methods with a label of their own, and the label of all others, as of namespaces and policies beyond their limits."""
 
 MAX_NAMESPACES: Final = 100
+MAX_POLICIES: Final = 100
 
 MANIFESTS: Final = "end-3"
 """The route of a pull."""
@@ -84,6 +88,9 @@ class MeteredApp(App):
         self._sent = instruments[rows.RESPONSE_SIZE]
         self._decisions = instruments[rows.AUTH_DECISIONS]
         self._pulls = instruments[rows.PULLS]
+        self._policies = instruments[rows.POLICY_DECISIONS]
+        self._policy_names = set[str]()
+        registry.gates.on_decision = self._count_policy_decision
         budget = self._dispatcher.budget
         instruments[rows.SLOW_CLIENT_THREADS][()].set_function(lambda: budget.held)
         instruments[rows.SLOW_CLIENT_THREADS_LIMIT][()].set(budget.total)
@@ -127,6 +134,16 @@ class MeteredApp(App):
         if values not in self._pulls and len(self._pulls) >= MAX_NAMESPACES:
             values = (OTHER,)
         self._pulls[values].inc()
+
+    def _count_policy_decision(self, decision: "CountedDecision") -> None:
+        """Count a decision of a policy; of a registry with many policies, those of the first ones by name."""
+        policy, mode, outcome = decision
+        if policy not in self._policy_names:
+            if len(self._policy_names) >= MAX_POLICIES:
+                policy = OTHER
+            else:
+                self._policy_names.add(policy)
+        self._policies[policy, mode, outcome].inc()
 
     def _count_decision(self, match: Match, status: int, is_anonymous: bool) -> None:
         """Count a decision by the action that the route needs, as the audit log names both."""

@@ -100,6 +100,13 @@ PULLS: Final = MetricRow(
     "manifests pulled, by the first part of the repository's name: 100 of them, and `other`",
     ("namespace",),
 )
+POLICY_DECISIONS: Final = MetricRow(
+    "lading_policy_decisions_total",
+    Kind.COUNTER,
+    "decisions of policies about pulls, pushes and moves of tags, of the first 100 policies and `other`: allowed,"
+    " denied, audited (denied by one that only audits), exempted, or error (an image could not be judged)",
+    ("policy", "mode", "decision"),
+)
 SLOW_CLIENT_THREADS: Final = MetricRow(
     "lading_slow_client_threads",
     Kind.GAUGE,

@@ -57,7 +57,7 @@ now: Final = MachineClock()
 class ChangeContext(NamedTuple):
     """Context of a change, as recorded in the history of tags and in events.
 
-    action      one word: push, delete, rollback, restore, clean-up; purge, which only events have
+    action      one word: push, delete, rollback, restore, clean-up; purge, pull and scan, which only events have
     actor       the principal that the credentials name, or ""
     request_id  the id of the request, or ""
     """
@@ -66,6 +66,9 @@ class ChangeContext(NamedTuple):
     actor: str = ""
     request_id: str = ""
 
+
+PULL: Final = ChangeContext("pull")
+"""A pull changes nothing, but what policies decide about it can be an event."""
 
 PUSH: Final = ChangeContext("push")
 DELETE: Final = ChangeContext("delete")

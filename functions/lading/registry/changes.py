@@ -29,6 +29,8 @@ Kind = Literal[
     "scan-requested",
     "image-scanned",
     "vulnerabilities-updated",
+    "exception-opened",
+    "exception-closed",
 ]
 
 
@@ -39,7 +41,8 @@ class Change:
     kind     the kind of change
     digest   digest of the manifest or blob; "" if there is none yet, or if only a tag changed
     tags     all tags that point to the manifest because of the change, or that were deleted
-    also     digests of further manifests deleted with it: its referrers; or of all images whose scans were requested
+    also     digests of further manifests deleted with it: its referrers; or of all images whose scans were requested;
+             or of those that an exception is for
     session  id of the upload session, or ""
     source   repository that a blob was mounted from, or "" if the client named none
     """

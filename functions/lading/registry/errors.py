@@ -142,6 +142,11 @@ def denied(permission: str, resource: str) -> RegistryError:
     return RegistryError(DENIED._replace(message=message))
 
 
+def denied_by_policy(line: str, detail: Any) -> RegistryError:
+    """Return DENIED with a line that says which policy refuses, and why; clients show only the message."""
+    return RegistryError(DENIED._replace(message=line), detail)
+
+
 def too_many_logins(seconds: int) -> RegistryError:
     """Return TOO_MANY_LOGINS with the seconds until the client may retry; docker shows only the message."""
     message = f"{TOO_MANY_LOGINS.message}; try again in {seconds} s"

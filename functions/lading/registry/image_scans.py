@@ -16,11 +16,11 @@ from typing import Final
 from lading.json_values import parse
 from lading.registry.change_context import Clock
 from lading.registry.content.blobs import Blobs
-from lading.registry.content.manifest_contents import Descriptor, read_contents
+from lading.registry.content.manifest_contents import Descriptor, is_image, read_contents
 from lading.registry.content.manifests import Manifests
 from lading.registry.errors import MANIFEST_UNKNOWN, REQUEST_INVALID, SBOM_UNKNOWN, RegistryError
 from lading.registry.manifest_trees import ManifestTrees
-from lading.registry.scan_summaries import is_image, summary_of
+from lading.registry.scan_summaries import summary_of
 from lading.scanning.documents.scan_document import KNOWN_STATES, Count, ScanDocument, Vulnerability, read
 from lading_storage.digests import algorithm_of, digest_of
 from lading_storage.errors import Corrupt, ObjectNotFound

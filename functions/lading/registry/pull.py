@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from lading.leader import step_down
+from lading.registry.change_context import PULL, ChangeContext
 from lading.registry.cleanup.last_pulled import LastPulls
 from lading.registry.content.manifest_lookup import ManifestLookup
 from lading.registry.names import parse_as_of
@@ -31,14 +32,14 @@ class PullRequest(NamedTuple):
                   intact then, so that the client pushes what is damaged. It is recorded as a pull all the same.
     condition     precondition on the digest
     may_see_past  returns whether the caller may see what deleted tags pointed to; called for `TAG.asof-TIME` only
-    principal     the authenticated caller, or ""; policies can exempt it
+    context       who pulls: policies can exempt the actor
     """
 
     reference: str
     is_head: bool = False
     condition: Precondition = UNCONDITIONAL
     may_see_past: Callable[[], bool] = _may_see_past
-    principal: str = ""
+    context: ChangeContext = PULL
 
 
 class Pulled(NamedTuple):
@@ -85,7 +86,7 @@ class Pull:
         )
         in_effect, warning = policies.of(read), ""
         if in_effect:
-            warning = self._gates.pull.check(in_effect, found, read, request.principal, is_head=request.is_head)
+            warning = self._gates.pull.check(in_effect, found, read, request.context, is_head=request.is_head)
         request.condition.check(found.digest)
         # A HEAD is a use as well: containerd resolves a tag or a digest by HEAD (core/remotes/docker/resolver.go), and
         # a node that has the image already, as with imagePullPolicy Always, requests no more.

@@ -53,7 +53,7 @@ class Registry:
 
     scans_images  whether each image that is pushed is to be scanned
     vulnerability_repository  has the data about vulnerabilities; the composition sets it before the first request
-    is_standby    whether the stores must not be written; the same
+    is_standby    whether the stores must not be written
     """
 
     def __init__(
@@ -90,10 +90,16 @@ class Registry:
         self.in_use_reports = InUseReports(metadata, clock)
         self.last_pulls = LastPulls(metadata, clock)
         self.readiness = Readiness(blobs, metadata)
-        self.gates = Gates()
+        self.gates = Gates(metadata, blobs, self.manifests, lambda: self.verifier, clock)
+        self.tags.gate = self.gates
         self.pull = Pull(self.manifests.lookup, self.gates, self.last_pulls)
         self.push = Push(self.manifests, Tagging(metadata, self.tags, clock))
         self.push.after.append(SignaturePushes(metadata, self.gates.policies, lambda: self.verifier))
+
+    def become_standby(self) -> None:
+        """Write nothing to the stores; called before the first request."""
+        self.is_standby = self.gates.is_stopped = True
+        self.last_pulls.stop()
 
     def honour_documents(self, keys: "DocumentKeys") -> None:
         """Let documents about images count that one of `keys` signed; called before the first request."""
@@ -181,7 +187,8 @@ class Registry:
         return [key.id for key in keys if (record := found[key]) is not None and not record.deleted]
 
     def close(self) -> None:
-        """Write the last pulls that are still queued, and close the stores."""
+        """Write the last pulls and events that are still queued, and close the stores."""
         self.last_pulls.close()
+        self.gates.close()
         self.objects.close()
         self.metadata.close()

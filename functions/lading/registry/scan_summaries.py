@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from lading.registry.content.manifest_contents import ManifestContents
-from lading.registry.content.manifest_format import IMAGE_CONFIGS, INDEXES
+from lading.registry.content.manifest_contents import is_image
+from lading.registry.content.manifest_format import INDEXES
 from lading.registry.details import FindingCount, ScanSummary
 from lading.registry.manifest_trees import ManifestTrees
 from lading.registry.scans.claims import data_of
@@ -59,12 +59,6 @@ class ScanSummaries:
         elif record is not None and record.media_type in INDEXES:
             for child in self._trees.contents_of(digest).manifests:
                 yield from self._images(child.digest)
-
-
-def is_image(contents: ManifestContents) -> bool:
-    """Return whether a manifest is one of an image, as far as its parts say: attestations have the same config."""
-    has_documents_only = bool(contents.layers) and all(each.media_type.endswith("json") for each in contents.layers)
-    return contents.config is not None and contents.config.media_type in IMAGE_CONFIGS and not has_documents_only
 
 
 def summary_of(facts: Facts) -> ScanSummary:

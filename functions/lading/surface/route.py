@@ -18,7 +18,7 @@ SCOPES: Final = {Action.PULL: ("pull",), Action.PUSH: ("pull", "push"), Action.D
 """The scopes that a client should request a token for: pushing and deleting also read the present content."""
 
 
-CHANGING: Final = frozenset({Action.PUSH, Action.DELETE, Action.MANAGE, Action.SCAN})
+CHANGING: Final = frozenset({Action.PULL, Action.PUSH, Action.DELETE, Action.MANAGE, Action.SCAN})
 """The actions of which all methods but GET and HEAD change something."""
 
 NAMESPACE: Final = "(?P<name>[a-z0-9._-]{1,255}/)"

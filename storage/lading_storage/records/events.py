@@ -52,6 +52,7 @@ class Event(Record):
         replayed_at: when a replay made the event anew, or None. Consumers that are younger than the change get it too,
             and it expires as if the change had been made then.
         sent: the names of the consumers that have received it, if others have not.
+        details: what else there is to say of a scan or a decision of a policy, as a JSON object, or "".
     """
 
     KIND: ClassVar[str] = "events"
@@ -74,6 +75,7 @@ class Event(Record):
     tagged: bool = False
     replayed_at: datetime | None = None
     sent: tuple[str, ...] = ()
+    details: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lading.registry.content.manifest_format import INDEXES, MEDIA_TYPES
+from lading.registry.content.manifest_format import IMAGE_CONFIGS, INDEXES, MEDIA_TYPES
 
 ATTESTATION: Final = "vnd.docker.reference.type"
 """Annotation of BuildKit's attestations, which stand in an index beside the images."""
@@ -54,6 +54,12 @@ def read_contents(content: bytes, media_type: str) -> ManifestContents:
         manifests=tuple(entry for entry in entries if entry.media_type in MEDIA_TYPES),
         annotations=texts(fields.get("annotations")),
     )
+
+
+def is_image(contents: ManifestContents) -> bool:
+    """Return whether a manifest is one of an image, as far as its parts say: attestations have the same config."""
+    has_documents_only = bool(contents.layers) and all(each.media_type.endswith("json") for each in contents.layers)
+    return contents.config is not None and contents.config.media_type in IMAGE_CONFIGS and not has_documents_only
 
 
 def platform_of(fields: Any) -> str:

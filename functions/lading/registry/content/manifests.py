@@ -224,10 +224,13 @@ class Manifests:
         tombstone = found[Key(DeletedManifest, manifest.digest, repository)]
         _refuse_another_type(manifest, found[manifest.key], tombstone)
         time, damaged = self._clock(found.read_at), self._damaged(found, manifest)
-        missing = self._tags.rules.of(found, repository).missing
+        rules = self._tags.rules.of(found, repository)
+        missing = rules.missing
         may_lack = missing.may_lack(repository, push.document)
         # Later than whatever the read found done, so that the events of this digest are in order.
         manifest = replace(manifest, object=object_of(found, manifest), created=time, may_lack=may_lack)
+        if self._tags.gate is not None:
+            self._tags.gate.check_put(rules, replace(manifest, content=put.content), found, push.context)
         with missing.name_missing_rule(repository, push.document):
             references = reference_writes(found, manifest, time, HIDDEN_BLOB_TTL, damaged)
         writes = touch_unverified(found, references) if touched else references

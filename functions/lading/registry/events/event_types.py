@@ -7,7 +7,11 @@
     image.restored      a deleted manifest is in the repository again
     image.purged        a deleted manifest cannot be restored any more
     repository.deleted  a repository was deleted; its tags and manifests have events of their own
+    image.scanned       a scan of an image has another result than before, or its first one
+    policy.denied       a policy refused a pull or the move of a tag; or would have, where it only audits
+    policy.exempted     a policy let something pass that it would refuse: for an exempt caller, or by an exception
 
+The last two are written after the response, and at most once an hour for each image, policy and caller, in a process.
 A request that changes nothing has no event: a push of the same manifest, a tag set to what it points to.
 """
 
@@ -20,6 +24,9 @@ IMAGE_DELETED: Final = "image.deleted"
 IMAGE_RESTORED: Final = "image.restored"
 IMAGE_PURGED: Final = "image.purged"
 REPOSITORY_DELETED: Final = "repository.deleted"
+IMAGE_SCANNED: Final = "image.scanned"
+POLICY_DENIED: Final = "policy.denied"
+POLICY_EXEMPTED: Final = "policy.exempted"
 
 EVENT_TYPES: Final = (
     IMAGE_PUSHED,
@@ -29,4 +36,7 @@ EVENT_TYPES: Final = (
     IMAGE_RESTORED,
     IMAGE_PURGED,
     REPOSITORY_DELETED,
+    IMAGE_SCANNED,
+    POLICY_DENIED,
+    POLICY_EXEMPTED,
 )

@@ -2,12 +2,16 @@
 
     tag         from the row of its history (TagEvent), whose stamp and number sort it
     image       from its manifest, whose record and tombstone hold the stamp of its last event
+    scan, policy  from the manifest and the time: nothing is changed that they could be made from anew
     repository  from its record
 
 An event is a function of what the commit stores, so one that is made anew from the stored rows has the same ids.
 """
 
 import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -89,6 +93,40 @@ def image_event(
     )
 
 
+def observation(
+    event_type: str, image: Manifest, now: datetime, context: ChangeContext, details: Mapping[str, Any]
+) -> Create:
+    """Return the write of an event about an image that does not change it: a scan, or a decision of a policy.
+
+    It sorts after the last change of the image, and before the next one, whatever the clocks say: the stamp is that of
+    the last change, and the number the seconds since the epoch. In the outbox, it is where its time says.
+
+    Args:
+        event_type: one of those types.
+        image: the manifest.
+        now: the time.
+        context: who caused it.
+        details: of the event; they are part of its identity, as the caller is.
+    """
+    sequence = sequence_of(image.stamp or image.created, int(now.timestamp()))
+    text = json.dumps(details, separators=(",", ":"), ensure_ascii=False)
+    event = _event(
+        event_type,
+        image.repository,
+        sequence,
+        context,
+        moved=now,
+        digest=image.digest,
+        media_type=image.media_type,
+        size=image.size,
+        details=text,
+    )
+    parts = (event_type, image.repository, image.digest, sequence, text, context.actor)
+    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    id = f"{range_of(image.repository)}-{sequence_of(now)}-{name[:8]}"
+    return Create(replace(event, id=id, name=name))
+
+
 def repository_deleted(repository: str, moved: datetime, context: ChangeContext) -> Create:
     """Return the write of the event of the deletion of a repository, marked as deleted at `moved`."""
     return _create(REPOSITORY_DELETED, repository, sequence_of(moved), context, moved=moved)
@@ -119,19 +157,21 @@ def range_of(repository: str) -> str:
 
 
 def _create(event_type: str, repository: str, sequence: str, context: ChangeContext, **fields: Any) -> Create:
-    """Return the write of an event, whose ids derive from what was changed, how and when."""
+    return Create(_event(event_type, repository, sequence, context, **fields))
+
+
+def _event(event_type: str, repository: str, sequence: str, context: ChangeContext, **fields: Any) -> Event:
+    """Return an event, whose ids derive from what was changed, how and when."""
     parts = (repository, event_type, fields.get("tag") or fields.get("digest", ""), sequence)
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    return Create(
-        Event(
-            id=f"{range_of(repository)}-{sequence}-{name[:8]}",
-            name=name,
-            type=event_type,
-            target=repository,
-            sequence=sequence,
-            action=context.action,
-            by=context.actor,
-            request=context.request_id,
-            **fields,
-        )
+    return Event(
+        id=f"{range_of(repository)}-{sequence}-{name[:8]}",
+        name=name,
+        type=event_type,
+        target=repository,
+        sequence=sequence,
+        action=context.action,
+        by=context.actor,
+        request=context.request_id,
+        **fields,
     )

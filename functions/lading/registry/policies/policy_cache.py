@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from lading.registry.rules.effective import namespace_of, rule_keys
+from lading.registry.rules.effective import EffectiveRules, namespace_of, rule_keys
 from lading_storage.errors import Unavailable
 from lading_storage.protocols import Found
 from lading_storage.records.core import Key
@@ -96,6 +96,12 @@ class PolicyRead:
         return _covering(texts, self._repository) if any(texts) else ()
 
 
+def policies_in(rules: EffectiveRules) -> "tuple[Policy, ...]":
+    """Return the policies that name the repository of rules, as a change has read them. Raises Unavailable."""
+    texts = policies_text(rules.registry), policies_text(rules.namespace)
+    return _covering(texts, rules.repository) if any(texts) else ()
+
+
 def policies_text(rules: RuleSet | None) -> str:
     """Return the policies that rules set, as JSON, or "".
 
@@ -113,7 +119,9 @@ def _covering(texts: tuple[str, str], repository: str) -> "tuple[Policy, ...]":
     from lading.policies.policy import covering
     from lading.policies.policy_json import policies_of
 
+    registry, namespace = texts
     try:
-        return tuple(each for text in texts if text for each in covering(policies_of(text), repository))
+        policies = policies_of(registry) + policies_of(namespace, namespace_of(repository))
+        return covering(policies, repository)
     except ValueError as error:
         raise Unavailable(f"the registry's policies cannot be read: {error}") from None

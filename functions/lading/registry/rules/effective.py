@@ -29,7 +29,7 @@ from lading.registry.rules.rule_types import (
     RuleType,
 )
 from lading_storage.errors import Unavailable, UnknownRules
-from lading_storage.protocols import Found, Verify, Write
+from lading_storage.protocols import Found, Verify, Write, key_of
 from lading_storage.records.core import Key
 from lading_storage.records.rules import REGISTRY_RULES, NamespaceRules, RegistryRules, RuleSet
 
@@ -172,8 +172,12 @@ def grace_period(registry: RegistryRules | None, local: LocalRules) -> timedelta
 
 
 def guarded_once(writes: Sequence[Write]) -> list[Write]:
-    """Return writes in which each Verify occurs once: a commit that changes several tags needs it only once."""
-    verified = dict.fromkeys(each for each in writes if isinstance(each, Verify))
+    """Return writes in which each Verify occurs once: a commit that changes several tags needs it only once.
+
+    What the commit changes itself, at the version that was read, needs none.
+    """
+    changed = {key_of(each) for each in writes if not isinstance(each, Verify)}
+    verified = dict.fromkeys(each for each in writes if isinstance(each, Verify) and each.key not in changed)
     return [*(each for each in writes if not isinstance(each, Verify)), *verified]
 
 

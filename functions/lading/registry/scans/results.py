@@ -25,8 +25,8 @@ from lading.registry.errors import (
     UNAVAILABLE,
     RegistryError,
 )
-from lading.registry.events.event_types import IMAGE_PUSHED
-from lading.registry.events.outbox import image_event, next_image_time
+from lading.registry.events.event_types import IMAGE_PUSHED, IMAGE_SCANNED
+from lading.registry.events.outbox import image_event, next_image_time, observation
 from lading.registry.repositories import revive_writes
 from lading.registry.retry import retry_on_conflict
 from lading.registry.scans.claim import ScanResult, bounded
@@ -157,6 +157,8 @@ class Results:
             manifests = [document.manifest(image, result.at) for document in documents]
             updated = replace(updated, sbom=manifests[0].id, report=manifests[1].id, fingerprint=result.fingerprint)
             writes = self._document_writes(facts, manifests)
+        if _is_news(facts, updated):
+            writes.append(_scanned(image, updated, now))
         self._metadata.commit([Replace(updated), Touch(image.key, image.version), *writes])
 
     def _document_writes(self, facts: Facts, manifests: Sequence[Manifest]) -> list[Write]:
@@ -181,6 +183,18 @@ class Results:
             *_put_writes(found, manifests, now),
             *removal_writes(self._metadata, replaced, both.blobs, now, CONTEXT._replace(action="delete")),
         ]
+
+
+def _is_news(before: Facts, after: Facts) -> bool:
+    """Return whether a scan says something else than the one before: readers of events are told of nothing else."""
+    said, says = ((each.state, each.counts, each.content or b"") for each in (before, after))
+    return after.state != WAITING and said != says
+
+
+def _scanned(image: Manifest, facts: Facts, now: datetime) -> Write:
+    """Return the write of the event of a result."""
+    scan = {"state": facts.state, "counts": json.loads(facts.counts or "{}")}
+    return observation(IMAGE_SCANNED, image, now, CONTEXT._replace(action="scan"), {"scan": scan})
 
 
 def _put_writes(found: Found, manifests: Iterable[Manifest], now: datetime) -> list[Write]:

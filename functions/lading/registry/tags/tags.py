@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from lading.registry import deletion_causes
 from lading.registry.change_context import DELETE, ChangeContext, Clock
+from lading.registry.commit_gate import CommitGate
 from lading.registry.document_changes import documents_deleted
 from lading.registry.errors import MANIFEST_UNKNOWN, NAME_UNKNOWN, RegistryError
 from lading.registry.names import check_not_reserved
@@ -18,6 +19,7 @@ from lading.registry.pagination import Page, find_all
 from lading.registry.preconditions import UNCONDITIONAL, Precondition
 from lading.registry.repositories import review_writes
 from lading.registry.retry import retry_on_conflict
+from lading.registry.rules.effective import guarded_once
 from lading.registry.rules.stored_rules import StoredRules
 from lading.registry.tags import history
 from lading.registry.trust_records import stale_writes, trust_keys
@@ -36,13 +38,17 @@ MAX_EVENTS_PER_READ: Final = 500
 
 
 class Tags:
-    """Tags of all repositories."""
+    """Tags of all repositories.
+
+    gate  decides about moves, and about puts of manifests; None where nothing does
+    """
 
     def __init__(self, metadata: MetadataStore, rules: StoredRules, clock: Clock) -> None:
         """Store tags in `metadata`; `rules` say which ones are immutable."""
         self.rules = rules
         self._metadata = metadata
         self.clock = clock
+        self.gate: CommitGate | None = None
 
     def names(self, repository: str, after: str, limit: int) -> Page[str]:
         """Return the first `limit` tags after `after`, in lexical order (end-8). Raises NAME_UNKNOWN."""
@@ -129,7 +135,7 @@ class Tags:
         return [*own, *trust_keys(repository, tags=[name])]
 
     def move(self, found: Found, name: str, manifest: Manifest, context: ChangeContext) -> list[Write]:
-        """Return the writes that point a tag to `manifest`, and copy its bytes. Raises TAG_IMMUTABLE.
+        """Return the writes that point a tag to `manifest`, and copy its bytes. Raises TAG_IMMUTABLE, DENIED.
 
         The writes that move an existing tag verify the rules (effective.guarded_once).
 
@@ -160,7 +166,9 @@ class Tags:
         change = history.TagChange(before, manifest.digest, manifest.media_type, manifest.size)
         writes = [Create(tag)] if current is None else [Replace(replace(tag, version=current.version)), *rules.guard]
         writes += stale_writes(found, trust_keys(repository, tags=[name]), moved)
-        return [*writes, *history.event_writes(found, key, change, context, moved)]
+        if self.gate is not None:
+            writes += self.gate.check_move(rules, manifest, name, context)
+        return guarded_once([*writes, *history.event_writes(found, key, change, context, moved)])
 
     def drop(self, found: Found, tag: Tag, cause: str, context: ChangeContext) -> list[Write]:
         """Return the writes that delete a tag at its version, and leave a tombstone with its cause."""

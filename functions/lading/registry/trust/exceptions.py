@@ -1,5 +1,6 @@
 """Exceptions: a manifest that a policy refuses may be pulled for a while, because someone said so (break-glass)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -38,6 +39,23 @@ class Exceptions:
         """
         _check(exception, self.clock())
         retry_on_conflict(lambda: self._try(repository, digest, exception))
+
+    def remove(self, repository: str, digest: str, policies: Collection[str]) -> None:
+        """Remove the exceptions of some policies from a manifest, of all principals. Where there are none, do nothing.
+
+        Raises StorageError.
+        """
+        retry_on_conflict(lambda: self._try_to_remove(repository, digest, policies))
+
+    def _try_to_remove(self, repository: str, digest: str, policies: Collection[str]) -> None:
+        key = Key(Trust, digest, repository)
+        found = self.metadata.read([key], content=False)
+        trust, now = found[key], self.clock(found.read_at)
+        if trust is None or not trust.exceptions:
+            return
+        kept = encoded_exceptions(each for each in exceptions_of(trust, now) if each.policy not in policies)
+        if kept != trust.exceptions:
+            self.metadata.commit([Replace(replace(trust, exceptions=kept))])
 
     def _try(self, repository: str, digest: str, exception: OpenedException) -> None:
         key, manifest_key = Key(Trust, digest, repository), Key(Manifest, digest, repository)

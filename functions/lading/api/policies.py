@@ -1,0 +1,97 @@
+"""What policies decide about an image, and exceptions from it.
+
+    GET    /v2/_lading/<name>/policy?reference=<ref>[&principal=<principal>]   what is decided about a pull, and why
+    POST   /v2/_lading/<name>/exceptions   {"reference": "v1", "reason": "…", "until": "2026-12-01T12:00:00Z"}
+    DELETE /v2/_lading/<name>/exceptions?reference=<ref>
+
+Who may pull may ask for itself, and who may push, for others. An exception needs the right to pull, and a policy that
+names the caller in `breakGlass`. Digests may be short.
+"""
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from lading.api.history import may_see_all, may_see_past
+from lading.api.inspection import named_digest, search_slot
+from lading.http.responses import Response, json_response
+from lading.json_values import parse_time, plain, rfc3339
+from lading.registry.changes import Change
+from lading.registry.errors import DENIED, REQUEST_INVALID, RegistryError
+from lading.registry.names import parse_as_of
+from lading.surface.request_context import RequestContext
+from lading_storage.records.core import Manifest
+
+if TYPE_CHECKING:
+    from lading.registry.policies.break_glass import OpenedFor
+
+MAX_BODY: Final = 16 * 1024
+
+
+def policy(context: RequestContext) -> Response:
+    """policy: return what policies decide about a pull of an image, and why. No pull is recorded."""
+    principal = context.request.args.get("principal", context.caller.principal)
+    if principal != context.caller.principal and not may_see_all(context):
+        raise RegistryError(DENIED, {"reason": "to ask for another principal needs the right to push"})
+    with search_slot(context):
+        reference = named_digest(context, context.request.args.get("reference", ""))
+        only_present = parse_as_of(reference) is not None and not may_see_past(context)
+        explained = context.registry.gates.explainer.explain(
+            context.name, reference, principal, only_present=only_present
+        )
+    return Response(200, {"Content-Type": "application/json"}, json.dumps(explained, default=plain).encode())
+
+
+def open_exception(context: RequestContext) -> Response:
+    """Open an exception: let an image be pulled for a while that policies refuse."""
+    fields = _fields(context)
+    with search_slot(context):
+        image = _image(context, fields["reference"])
+    try:
+        until = parse_time(fields["until"])
+    except ValueError:
+        raise _invalid("until is a time such as 2026-12-01T12:00:00Z") from None
+    gates, change = context.registry.gates, context.change_context("break-glass")
+    opened = gates.break_glass.open(gates.policies_of(context.name), image, until, fields["reason"], change)
+    context.audit.record_change(Change("exception-opened", image.digest, also=opened.digests))
+    return json_response(_result(image, opened) | {"until": rfc3339(until)})
+
+
+def close_exception(context: RequestContext) -> Response:
+    """Close an exception: let policies decide again."""
+    with search_slot(context):
+        image = _image(context, context.request.args.get("reference", ""))
+    gates = context.registry.gates
+    closed = gates.break_glass.close(gates.policies_of(context.name), image, context.change_context("break-glass"))
+    context.audit.record_change(Change("exception-closed", image.digest, also=closed.digests))
+    return json_response(_result(image, closed))
+
+
+def _result(image: Manifest, opened: "OpenedFor") -> dict[str, Any]:
+    named = {"policies": list(opened.policies), "images": list(opened.digests)}
+    return {"repository": image.repository, "digest": image.digest, **named}
+
+
+def _image(context: RequestContext, reference: str) -> Manifest:
+    reference = named_digest(context, reference)
+    only_present = parse_as_of(reference) is not None and not may_see_past(context)
+    return context.registry.gates.break_glass.find(context.name, reference, only_present=only_present)
+
+
+def _fields(context: RequestContext) -> dict[str, str]:
+    """Return the texts in the body. Raises REQUEST_INVALID."""
+    try:
+        fields = json.loads(context.body.read(MAX_BODY) or b"")
+    except (ValueError, RecursionError):
+        fields = None
+    names = {"reference", "reason", "until"}
+    if (
+        not isinstance(fields, dict)
+        or fields.keys() != names
+        or not all(isinstance(each, str) for each in fields.values())
+    ):
+        raise _invalid(f"the body is a JSON object of the strings {', '.join(sorted(names))}")
+    return fields
+
+
+def _invalid(reason: str) -> RegistryError:
+    return RegistryError(REQUEST_INVALID, {"reason": reason})

@@ -1,0 +1,66 @@
+"""Manifests that policies gate: all that any runtime may run as an image.
+
+Not gated is a closed list, each item of which every runtime refuses (tests/clients/test_gated_types.py runs them):
+
+    an index                    its manifests are gated, unless it embeds one: containerd 2 does not request that again
+    an OCI artifact manifest    no runtime knows the media type
+    an OCI manifest whose       podman and CRI-O refuse the type, whatever the content is; containerd and docker refuse
+    config is the empty object  the content, which has no layers. Neither is enough alone: Kubernetes with containerd
+                                runs any type of config, and podman compares no layer with the config
+
+What a manifest says of itself otherwise is no reason: a subject, an artifactType, annotations, types of layers, a tag.
+Signatures of cosign 1 and 2 have the config of an image: their content decides (Trust.attachment).
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from lading.registry.content.manifest_format import INDEXES, OCI_ARTIFACT, OCI_MANIFEST, parse_manifest
+from lading.registry.errors import RegistryError
+
+EMPTY_TYPE: Final = "application/vnd.oci.empty.v1+json"
+EMPTY_DIGEST: Final = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+"""Of the two bytes `{}` (image-spec, manifest.md, "Guidance for an Empty Descriptor")."""
+
+MAX_KNOWN: Final = 20_000
+"""Manifests of which it is known whether they are gated; the bytes of a digest never change."""
+
+
+class GatedTypes:
+    """Which manifests are gated, by their content. Thread-safe."""
+
+    def __init__(self) -> None:
+        """Know none so far."""
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def known(self, digest: str, media_type: str) -> bool | None:
+        """Return whether a manifest is gated, or None: its content has to tell."""
+        return self._known.get((digest, media_type))
+
+    def of(self, digest: str, media_type: str, content: bytes) -> bool:
+        """Return whether a manifest is gated."""
+        if len(self._known) >= MAX_KNOWN:
+            self._known = {}
+        gated = self._known[digest, media_type] = is_gated(media_type, content)
+        return gated
+
+
+def is_gated(media_type: str, content: bytes) -> bool:
+    """Return whether a manifest is gated. What is not well-formed is: a client may read it in another way."""
+    try:
+        # The checks of a put, which an earlier release may not have made: no name twice, or in another case.
+        parse_manifest(content, media_type)
+        fields = json.loads(content)
+    except (RegistryError, ValueError, RecursionError):
+        return True
+    if media_type == OCI_ARTIFACT:
+        return False
+    if media_type in INDEXES:
+        return any(each.get("data") is not None for each in fields.get("manifests") or ())
+    return media_type != OCI_MANIFEST or not _is_empty(fields["config"])
+
+
+def _is_empty(config: Mapping[str, Any]) -> bool:
+    # As podman does, by the exact type: another case of its letters is another type.
+    return config.get("mediaType") == EMPTY_TYPE and config.get("digest") == EMPTY_DIGEST

@@ -1,0 +1,1 @@
+"""Gates: which pulls, puts and moves of tags policies allow, on both pairs of stores."""
