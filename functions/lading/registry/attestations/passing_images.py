@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from lading.registry.attestations.messages import ImageDecision
+from lading.registry.content.manifest_contents import is_image
 from lading.registry.content.manifest_format import IMAGES, INDEXES
 from lading.registry.content.manifests import Manifests
 from lading.registry.manifest_trees import ManifestTrees
 from lading.registry.pagination import Page, check_advance
-from lading.registry.scan_summaries import is_image
 from lading_storage.protocols import MetadataStore
 from lading_storage.query import Query
 from lading_storage.records.core import Key, Manifest
