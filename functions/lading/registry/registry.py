@@ -74,7 +74,6 @@ class Registry:
         self.vulnerability_repository = "lading/vulnerabilities"
         self.is_standby = False
         self._document_keys: DocumentKeys | None = None
-        self.judge: Judge = lambda repository, digest: ()
         self.objects = blobs
         self.metadata = metadata
         self.blobs = Blobs(blobs, metadata, clock)
@@ -92,6 +91,7 @@ class Registry:
         self.readiness = Readiness(blobs, metadata)
         self.gates = Gates(metadata, blobs, self.manifests, lambda: self.verifier, clock)
         self.tags.gate = self.gates
+        self.judge: Judge = self.gates.judged
         self.pull = Pull(self.manifests.lookup, self.gates, self.last_pulls)
         self.push = Push(self.manifests, Tagging(metadata, self.tags, clock))
         self.push.after.append(SignaturePushes(metadata, self.gates.policies, lambda: self.verifier))

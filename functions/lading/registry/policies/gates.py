@@ -5,12 +5,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lading.registry.change_context import ChangeContext, Clock
+from lading.registry.errors import MANIFEST_UNKNOWN, RegistryError
 from lading.registry.policies.policy_cache import PolicyCache, policies_in
 from lading.registry.rules.effective import EffectiveRules, effective_rules, rule_keys
 from lading_storage.protocols import BlobStore, Found, MetadataStore, Write
-from lading_storage.records.core import Manifest
+from lading_storage.records.core import Key, Manifest
 
 if TYPE_CHECKING:
+    from lading.policies.evidence import Decision
     from lading.policies.policy import Policy
     from lading.registry.content.manifests import Manifests
     from lading.registry.policies.break_glass import BreakGlass
@@ -84,6 +86,21 @@ class Gates:
     def policies_of(self, repository: str) -> "tuple[Policy, ...]":
         """Return the policies that name a repository, as they are now. Raises StorageError."""
         return policies_in(effective_rules(self._metadata.read(rule_keys(repository)), repository))
+
+    def judged(self, repository: str, digest: str) -> "Sequence[tuple[Policy, Decision]]":
+        """Return the decision of each policy about a pull by no principal in particular; none if it is not gated.
+
+        Raises RegistryError: MANIFEST_UNKNOWN; StorageError.
+        """
+        policies = tuple(each for each in self.policies_of(repository) if each.judges_images)
+        if not policies:
+            return ()
+        key = Key(Manifest, digest, repository)
+        manifest = self._metadata.read([key])[key]
+        if manifest is None:
+            raise RegistryError(MANIFEST_UNKNOWN, {"digest": digest})
+        verdict = self.pull.verdict(policies, manifest, "")
+        return () if verdict is None else tuple(zip(policies, verdict.decisions, strict=True))
 
     @property
     def images(self) -> "ImagesBelow":
