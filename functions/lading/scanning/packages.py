@@ -1,7 +1,7 @@
 """Package: what a layer or an image contains, as package managers and executables declare it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 DEB: Final = "deb"
@@ -51,12 +51,17 @@ class Package:
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults."""
-        return {name: value for name, value in asdict(self).items() if value not in ("", False, ())}
+        # Not asdict, which copies deeply: that was a fifth of a comparison whose findings differ.
+        values = ((name, getattr(self, name)) for name in _NAMES)
+        return {name: value for name, value in values if value not in ("", False, ())}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Package":
         """Return the package of `as_json`."""
         return cls(**{**value, "licenses": tuple(value.get("licenses", ()))})
+
+
+_NAMES: Final = tuple(each.name for each in fields(Package))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ from lading.registry.scans.vulnerability_data import see
 from lading.scanning.findings import FAILED, WAITING
 from lading_storage.digests import digest_of
 from lading_storage.protocols import Create, Found, MetadataStore, Replace, Touch, Write
-from lading_storage.records.core import Blob, Key, Manifest, Repository
+from lading_storage.records.core import Blob, Key, Link, Manifest, Repository
 from lading_storage.records.deleted import DeletedManifest
 from lading_storage.records.scans import MATCH, Facts, LayerScan
 
@@ -130,9 +130,11 @@ class Results:
         self._metadata.commit([write, Touch(blob)])
 
     def _upload(self, repository: str, documents: Sequence[Document]) -> None:
-        """Upload the blobs of documents, as a client does before it pushes a manifest."""
+        """Upload the blobs of documents that the repository lacks, as a client does before it pushes a manifest."""
         contents = [EMPTY, *(document.content for document in documents)] if documents else []
-        for content in contents:
+        keys = {Key(Link, digest_of(content), repository): content for content in contents}
+        found = self._metadata.read([*keys], content=False) if keys else None
+        for content in (content for key, content in keys.items() if found is None or found[key] is None):
             upload = self._uploads.start(repository, SCANNER)
             body = Body([content], len(content))
             self._uploads.finish(repository, upload.id, digest_of(content), body, SCANNER)

@@ -8,6 +8,7 @@ declare 50,000.
 
 import uuid
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from cyclonedx.spdx import fixup_id, is_expression
 
 from lading.json_values import rfc3339
 from lading.scanning.documents.encoding import encode
-from lading.scanning.documents.package_url import package_url
+from lading.scanning.documents.package_url import MAX_KEPT, package_url
 from lading.scanning.findings import DONE, Report
 from lading.scanning.packages import COMPOSER, MAVEN, NPM, Distribution, Package
 
@@ -88,7 +89,7 @@ def _component(package: Package, distribution: Distribution, licenses: "_License
     """Return a package, without what is not known of it."""
     component = {
         "type": "library",
-        "bom-ref": f"package-{sha256(encode(package.as_json())).hexdigest()[:20]}",
+        "bom-ref": _reference(package),
         "group": package.namespace if package.type in IN_GROUPS else "",
         "name": package.name,
         "version": package.version,
@@ -98,6 +99,12 @@ def _component(package: Package, distribution: Distribution, licenses: "_License
         "properties": [{"name": name, "value": value} for name, value in _of_package(package) if value],
     }
     return {name: value for name, value in component.items() if value or name == "name"}
+
+
+@lru_cache(MAX_KEPT)
+def _reference(package: Package) -> str:
+    """Return what identifies a package within an SBOM."""
+    return f"package-{sha256(encode(package.as_json())).hexdigest()[:20]}"
 
 
 def _of_package(package: Package) -> Iterator[tuple[str, str]]:

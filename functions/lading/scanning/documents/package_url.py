@@ -4,16 +4,21 @@ The qualifiers `distro` and `upstream` are written as syft writes them, since th
 vulnerabilities of distributions in an SBOM.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from packageurl import PackageURL
 
 from lading.scanning.packages import APK, DEB, GO, RPM, Distribution, Package
 
+MAX_KEPT: Final = 5_000
+"""Package URLs that are kept: an image needs each for its SBOM and its findings, and others have the same base."""
+
 VENDORS: Final = {"opensuse-leap": "opensuse", "opensuse-tumbleweed": "opensuse", "rhel": "redhat"}
 """Namespaces that differ from the ids of their distributions."""
 
 
+@lru_cache(MAX_KEPT)
 def package_url(package: Package, distribution: Distribution) -> str:
     """Return the package URL of a package, or "" if it has no name that a package URL can have."""
     namespace, name, version = package.namespace, package.name, package.version
