@@ -115,7 +115,8 @@ def test_other_keys_make_those_images_due_that_have_documents(
     assert [facts_of(restarted, each) for each in others] == before
     metadata.calls.clear()
     assert scan(open_registry(metadata, **keys)) == 0
-    assert len(metadata.calls) <= 5, "one read of the keys that were applied, and the queues"
+    calls = ["due"] * 4 + ["read"] + ["due"] * 4
+    assert metadata.calls == calls, "of each queue what killed scanners claimed, then the keys, then what is due"
 
 
 def test_the_deletion_of_an_image_with_its_documents_changes_no_facts(
