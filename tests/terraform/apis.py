@@ -264,13 +264,17 @@ def _note(name: str, note: Resource) -> Resource:
     return {**_named(name, note), "kind": "ATTESTATION", "createTime": DAY, "updateTime": DAY}
 
 
-def _key_version(name: str, key: Resource, there: Resources, guesses: Assumptions) -> Resources:
-    """Return the first version of a key that signs, and its public key, which Cloud KMS makes with it."""
+def _first_version(name: str, key: Resource, there: Resources, guesses: Assumptions) -> Resources:
+    """Return the first version of a key that signs, which Cloud KMS makes with it."""
     version = f"{name}/cryptoKeyVersions/1"
     fields = {"algorithm": key["versionTemplate"]["algorithm"], "protectionLevel": "SOFTWARE"}
     made = {**fields, **_named(version, {}), "state": "ENABLED", "createTime": DAY}
-    public = {**fields, **_named(version, {}), "pem": "-----BEGIN PUBLIC KEY-----\n", "pemCrc32c": "1"}
-    return {version: made, f"{version}/publicKey": public}
+    return {version: made, **_public_key(version, made, there, guesses)}
+
+
+def _public_key(name: str, version: Resource, there: Resources, guesses: Assumptions) -> Resources:
+    fields = {each: version[each] for each in ("name", "algorithm", "protectionLevel")}
+    return {f"{name}/publicKey": {**fields, "pem": "-----BEGIN PUBLIC KEY-----\n", "pemCrc32c": "1"}}
 
 
 _COMPUTE: Final = Collection(computed=_compute_resource, operation=_compute)
@@ -303,9 +307,11 @@ COLLECTIONS: Final = {
     ),
     "kms/projects/*/locations/*/keyRings": Collection(_query("keyRingId"), computed=_named),
     "kms/projects/*/locations/*/keyRings/*/cryptoKeys": Collection(
-        _query("cryptoKeyId"), computed=_named, beside=_key_version
+        _query("cryptoKeyId"), computed=_named, beside=_first_version
     ),
-    "kms/projects/*/locations/*/keyRings/*/cryptoKeys/*/cryptoKeyVersions": Collection(listed=ANY_ORDER),
+    "kms/projects/*/locations/*/keyRings/*/cryptoKeys/*/cryptoKeyVersions": Collection(
+        beside=_public_key, listed=ANY_ORDER
+    ),
     "logging/projects/*/metrics": Collection(),
     "monitoring/v1/projects/*/dashboards": Collection(lambda query, body: "", computed=_named),
     "monitoring/v3/projects/*/*": Collection(lambda query, body: "", computed=_named),

@@ -200,7 +200,8 @@ class ControlPlane:
         is_right = query.get("orderBy") == collection.listed and 1 <= int(query.get("pageSize", 0)) <= 1000
         if collection.listed != ANY_ORDER and not is_right:
             raise ErrorResponse(HTTPStatus.BAD_REQUEST)
-        return {name.rpartition("/")[2]: [each for path, each in self.resources.items() if path.startswith(f"{name}/")]}
+        found = [each for path, each in self.resources.items() if path.rpartition("/")[0] == name]
+        return {name.rpartition("/")[2]: found}
 
     def _enable(self, method: str, name: str, body: Any) -> Any:
         """The services of Google that are enabled: one by one, or many at once, and all of them listed."""
