@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
+import google.oauth2.credentials
+
 from emulators.iam import IamEmulator
 from lading.auth.google.secret_manager import EMULATOR_CREDENTIAL
 from tests.support.fake_iam_world import PLATFORM_SCOPE, pem, private_key, public_pem
 from tests.terraform.apis import PROJECT
+from tests.terraform.calls import Calls
 from tests.terraform.deployment_lifecycle import DeploymentState
 
 RUNTIME: Final = "ya29.runtime"
@@ -99,3 +102,27 @@ def write_iam_world(moment: DeploymentState, iam: IamEmulator) -> None:
         },
     }
     iam.world.write_text(json.dumps(world))
+
+
+def granted(moment: DeploymentState, function: str) -> set[str]:
+    """All permissions of a function's account, wherever."""
+    member = f"serviceAccount:{account_of(moment, function)}"
+    return {
+        permission
+        for policy in moment.policies.values()
+        for binding in policy.get("bindings", [])
+        if member in binding["members"]
+        for permission in permissions_of(moment, binding["role"])
+    }
+
+
+class Runtime(google.oauth2.credentials.Credentials):
+    """Who a function is, as the metadata server would say."""
+
+    service_account_email = ""
+
+
+def check(calls: Calls, rights: set[str]) -> None:
+    assert not calls.unknown, "each call is in the tables of calls.py"
+    assert calls.needed - rights == set(), "what it calls and may not"
+    assert rights - calls.needed == set(), "what it may and never calls"

@@ -17,9 +17,14 @@ from tests.support.binary_authorization import pem as attestor_pem
 from tests.support.fake_iam_world import FakeIamWorld
 from tests.terraform.apis import PROJECT
 from tests.terraform.calls import recorded
-from tests.terraform.deployed_permissions import account_of, bindings_of, settings_of
-from tests.terraform.deployment_lifecycle import DeploymentLifecycle
-from tests.terraform.lifecycle.test_rights import Runtime, check, granted
+from tests.terraform.deployed_permissions import Runtime, account_of, check, granted, permissions_of, settings_of
+from tests.terraform.deployment_lifecycle import DeploymentLifecycle, DeploymentState
+
+
+def own_bindings(moment: DeploymentState, path: str, member: str) -> dict[str, list[str]]:
+    """The permissions that the policy of a resource gives to one member: not all roles of others are known here."""
+    bindings = [each for each in moment.policies[path]["bindings"] if member in each["members"]]
+    return {member: [each for binding in bindings for each in permissions_of(moment, binding["role"])]}
 
 
 def test_the_attester_may_do_what_it_calls_and_nothing_elsewhere(
@@ -36,7 +41,7 @@ def test_the_attester_may_do_what_it_calls_and_nothing_elsewhere(
         "cryptoKeys": (key, f"kms/{key}"),
         "projects": (PROJECT, f"resource_manager/projects/{PROJECT}"),
     }
-    held = {kind: bindings_of(everything.applied, path) for kind, (_, path) in resources.items()}
+    held = {kind: own_bindings(everything.applied, path, member) for kind, (_, path) in resources.items()}
     versions = {"1": attestor_pem("1"), "2": attestor_pem("2")}
     world.fields |= {
         "notes": {read.attestation_note: {"bindings": held["notes"]}},

@@ -32,40 +32,25 @@ from tests.support import images
 from tests.support.app_client import Client, Response
 from tests.support.server_process import basic
 from tests.terraform.apis import NUMBER, PROJECT
-from tests.terraform.calls import Calls, recorded
+from tests.terraform.calls import recorded
 from tests.terraform.deployed_permissions import (
     DEVELOPER,
     RUNTIME,
+    Runtime,
     account_of,
+    check,
+    granted,
     permissions_of,
     settings_of,
     write_iam_world,
 )
-from tests.terraform.deployment_lifecycle import DeploymentLifecycle, DeploymentState
+from tests.terraform.deployment_lifecycle import DeploymentLifecycle
 from tests.terraform.terraform_cli import ROOT
 
 LARGE = 1_200_000
 """Bytes of a manifest that Firestore does not take."""
 
 ZERO = timedelta(0)
-
-
-def granted(moment: DeploymentState, function: str) -> set[str]:
-    """All permissions of a function's account, wherever."""
-    member = f"serviceAccount:{account_of(moment, function)}"
-    return {
-        permission
-        for policy in moment.policies.values()
-        for binding in policy.get("bindings", [])
-        if member in binding["members"]
-        for permission in permissions_of(moment, binding["role"])
-    }
-
-
-class Runtime(google.oauth2.credentials.Credentials):
-    """Who a function is, as the metadata server would say."""
-
-    service_account_email = ""
 
 
 @pytest.fixture
@@ -188,12 +173,6 @@ def test_the_publisher_may_do_what_it_calls(
     assert pubsub.messages[deployed.notifications_topic]
     assert any(report.deliveries for report in reports)
     check(calls, granted(life.applied, "publish"))
-
-
-def check(calls: Calls, rights: set[str]) -> None:
-    assert not calls.unknown, "each call is in the tables of calls.py"
-    assert calls.needed - rights == set(), "what it calls and may not"
-    assert rights - calls.needed == set(), "what it may and never calls"
 
 
 def indexed(life: DeploymentLifecycle, scope: str) -> set[str]:

@@ -16,6 +16,7 @@ from lading.registry.attestations.messages import ImageDecision
 from lading.registry.content.manifest_contents import is_image
 from lading.registry.content.manifest_format import IMAGES, INDEXES
 from lading.registry.content.manifests import Manifests
+from lading.registry.errors import MANIFEST_UNKNOWN, RegistryError
 from lading.registry.manifest_trees import ManifestTrees
 from lading.registry.pagination import Page, check_advance
 from lading_storage.protocols import MetadataStore
@@ -40,6 +41,7 @@ SIGNATURE_TAG: Final = re.compile(r"(sha256|sha512)-([0-9a-f]{64,128})(?:\.[a-z]
 
 NOT_ENFORCED: Final = "no policy is enforced for the repository"
 NO_IMAGE: Final = "it has no image"
+NOT_THERE: Final = "it is not in the repository"
 
 
 class Judge(Protocol):
@@ -137,12 +139,16 @@ class _Decisions:
     def _reason(self, digest: str) -> str:
         """Return why an image does not pass, or ""."""
         if digest not in self._reasons:
-            is_there = digest in self._trees.contents
-            self._reasons[digest] = self._judged(digest) if is_there else "it is not in the repository"
+            self._reasons[digest] = self._judged(digest) if digest in self._trees.contents else NOT_THERE
         return self._reasons[digest]
 
     def _judged(self, digest: str) -> str:
-        decisions = self._judge(self._repository, digest)
+        try:
+            decisions = self._judge(self._repository, digest)
+        except RegistryError as error:
+            if error.descriptor is not MANIFEST_UNKNOWN:
+                raise
+            return NOT_THERE
         enforced = [decision for policy, decision in decisions if policy.enforces and policy.judges_images]
         return next((reason for each in enforced if (reason := _reservation(each))), "" if enforced else NOT_ENFORCED)
 

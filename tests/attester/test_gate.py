@@ -1,0 +1,107 @@
+"""Attestations by the gate of pulls: what a real policy and a real signature of an image come to."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from lading.attester.wake_up import WakeUp
+from lading.registry.registry import Registry
+from lading_storage.protocols import Delete
+from lading_storage.records.core import Key, Manifest
+from tests.attester.attester_server import AttesterServer, serving_attester
+from tests.support.binary_authorization import Attestor, add_attestor, occurrences_of
+from tests.support.fake_iam_world import FakeIamWorld
+from tests.support.indexes import push_index
+from tests.support.policies import policy, set_policies, signed_by
+from tests.support.registry_pushes import push_image
+from tests.support.signatures import OTHER, RELEASE, sign, sign_by_tag
+
+
+@pytest.fixture
+def gated(registry: Registry, world: FakeIamWorld, tmp_path: Path) -> Iterator[AttesterServer]:
+    """A registry whose own policies decide."""
+    with serving_attester(world, registry, add_attestor(world), tmp_path / "keys") as server:
+        yield server
+
+
+def attested(gated: AttesterServer, digest: str, repository: str = "prod/app") -> int:
+    return gated.run("prod/*").handle(WakeUp(repository, (digest,))).attested
+
+
+@pytest.mark.parametrize("attach", [sign, sign_by_tag])
+def test_the_push_of_a_signature_makes_the_attestation(
+    registry: Registry, gated: AttesterServer, world: FakeIamWorld, attach: object
+) -> None:
+    set_policies(registry, policy(**signed_by(RELEASE)))
+    image = push_image(registry, "prod/app", "v1")
+    assert attested(gated, image.id) == 0
+    forged = sign(registry, image, OTHER)
+    assert attested(gated, forged.id) == 0
+
+    signature = (sign if attach is sign else sign_by_tag)(registry, image, RELEASE)
+
+    assert attested(gated, signature.id) == 1
+    assert Attestor().admits(world, image.id)
+    assert len(occurrences_of(world)) == 1
+
+
+def test_a_signed_index_vouches_for_its_images(registry: Registry, gated: AttesterServer, world: FakeIamWorld) -> None:
+    set_policies(registry, policy(**signed_by(RELEASE)))
+    index, _, _ = push_index(registry, "prod/app", "v1")
+    key = Key(Manifest, index, "prod/app")
+    record = registry.metadata.read([key])[key]
+    assert record is not None
+    assert attested(gated, index) == 0
+
+    signature = sign(registry, record, RELEASE)
+
+    assert attested(gated, signature.id) == 1 + len(record.children)
+    assert all(Attestor().admits(world, each) for each in (index, *record.children))
+
+
+def test_an_exception_is_allowed_and_not_attested(registry: Registry, gated: AttesterServer) -> None:
+    until = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+    exception = {"image": "prod/app", "until": until, "reason": "legacy"}
+    set_policies(registry, policy(**signed_by(RELEASE), exceptions=[exception]))
+    image = push_image(registry, "prod/app", "v1").id
+
+    report = gated.run("prod/*").handle(WakeUp("prod/app", (image,)))
+
+    assert (report.attested, report.refused) == (0, 1)
+    assert "legacy" in report.reasons[f"prod/app@{image}"]
+
+
+def test_a_policy_that_reports_attests_nothing(registry: Registry, gated: AttesterServer) -> None:
+    set_policies(registry, policy(mode="audit", image={"maxAge": "90d"}))
+    image = push_image(registry, "prod/app", "v1").id
+    assert attested(gated, image) == 0
+    set_policies(registry, policy(mode="enforce", image={"maxAge": "90d"}))
+    assert attested(gated, image) == 1
+
+
+def test_a_sweep_finds_what_a_changed_policy_allows(registry: Registry, gated: AttesterServer) -> None:
+    set_policies(registry, policy(**signed_by(RELEASE)))
+    push_image(registry, "prod/app", "v1")
+    assert gated.run("prod/*").sweep()[0].attested == 0
+    set_policies(registry, policy(image={"maxAge": "90d"}))
+    assert gated.run("prod/*").sweep()[0].attested == 1
+
+
+def test_an_image_that_is_deleted_meanwhile_does_not_pass(registry: Registry, gated: AttesterServer) -> None:
+    """The manifest is listed for the decision, and gone when it is judged."""
+    set_policies(registry, policy(image={"maxAge": "90d"}))
+    image = push_image(registry, "prod/app", "v1").id
+    judge = registry.judge
+
+    def delete_first(repository: str, digest: str) -> object:
+        key = Key(Manifest, digest, repository)
+        record = registry.metadata.read([key])[key]
+        if record is not None:
+            registry.metadata.commit([Delete(record)])
+        return judge(repository, digest)
+
+    registry.judge = delete_first  # type: ignore[assignment]
+    report = gated.run("prod/*").handle(WakeUp("prod/app", (image,)))
+    assert (report.attested, report.reasons) == (0, {f"prod/app@{image}": "it is not in the repository"})
