@@ -1,0 +1,188 @@
+"""Moves of tags: a tag that a policy names only moves to what passes, by whatever means."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+import pytest
+
+from lading.registry.change_context import ChangeContext
+from lading.registry.content.manifests import Put
+from lading.registry.registry import Registry
+from lading_storage.query import Query
+from lading_storage.records.core import Key, Manifest, Tag
+from lading_storage.stores import Stores
+from tests.support import images
+from tests.support.fake_clock import FakeClock, TickingClock
+from tests.support.policies import REPOSITORY, SCANNED, policy, refusal, refused_pull, set_policies, signed_by
+from tests.support.registry_pushes import push_blob, push_image, push_manifest
+from tests.support.scan_results import finding, report_of, store_result
+from tests.support.signatures import FORGER, sign
+from tests.support.store_hooks import hooked_registry
+
+T = TypeVar("T")
+
+ACTOR: Final = ChangeContext("tag", "alice")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return TickingClock()
+
+
+@pytest.fixture
+def image(registry: Registry) -> Manifest:
+    return push_image(registry, REPOSITORY, "build")
+
+
+def named(registry: Registry, tag: str) -> str:
+    key = Key(Tag, tag, REPOSITORY)
+    found = registry.metadata.read([key])[key]
+    return found.digest if found else ""
+
+
+def set_tag(registry: Registry, image: Manifest, tag: str = "v1", actor: str = "alice") -> str:
+    """Set a tag, and return why that is refused, or ""."""
+    context = ACTOR._replace(actor=actor)
+    return refusal(lambda: registry.push.tag(REPOSITORY, image.digest, tag, context))
+
+
+def test_a_tag_moves_only_to_what_passes(registry: Registry, image: Manifest) -> None:
+    set_policies(registry, policy(tags=["v*"], **signed_by()))
+
+    assert "it is not signed" in set_tag(registry, image)
+    assert named(registry, "v1") == ""
+    assert set_tag(registry, image, "other") == "", "no policy names that tag"
+    sign(registry, image, FORGER)
+    assert set_tag(registry, image) != ""
+    sign(registry, image)
+    assert set_tag(registry, image) == ""
+    assert named(registry, "v1") == image.digest
+
+    unsigned = push_image(registry, REPOSITORY)
+    assert set_tag(registry, unsigned) != ""
+    assert named(registry, "v1") == image.digest
+
+
+def test_a_push_by_such_a_tag_is_refused_and_stores_nothing(registry: Registry) -> None:
+    set_policies(registry, policy(tags=["v*"], **signed_by()))
+    layer = images.blob()
+    for blob in (images.EMPTY_CONFIG, layer):
+        push_blob(registry, REPOSITORY, blob)
+    content = images.manifest([layer])
+
+    for tags in (["v1"], ["build", "v1"]):
+        assert refusal(lambda tags=tags: registry.manifests.put(REPOSITORY, Put(content, "", "", tags))) != ""  # type: ignore[misc]
+    assert registry.metadata.find(Query(Manifest, repository=REPOSITORY, limit=1)) == []
+
+    image = push_manifest(registry, REPOSITORY, content, "build")
+    sign(registry, image)
+    registry.manifests.put(REPOSITORY, Put(content, "", "", ["v1"]))
+    assert named(registry, "v1") == image.digest
+
+
+def test_a_scan_counts_as_well(registry: Registry, image: Manifest) -> None:
+    set_policies(registry, policy(tags=["v*"], **SCANNED))
+    assert "not scanned" in set_tag(registry, image)
+
+    store_result(registry, REPOSITORY, image.digest, report_of(image.digest))
+    assert set_tag(registry, image) == ""
+
+
+def test_an_index_needs_that_its_images_pass(registry: Registry, image: Manifest) -> None:
+    set_policies(registry, policy(tags=["v*"], **signed_by()))
+    content = registry.manifests.content(registry.manifests.find(REPOSITORY, image.digest))
+    attestation = json.loads(images.manifest([]))
+    attestation["layers"] = [images.descriptor(statement := images.blob(), "application/vnd.in-toto+json")]
+    push_blob(registry, REPOSITORY, statement)
+    document = json.dumps(attestation).encode()
+    push_manifest(registry, REPOSITORY, document)
+    index = push_manifest(registry, REPOSITORY, images.index([content, document]), "index")
+
+    assert image.digest in set_tag(registry, index)
+    sign(registry, index)
+    assert set_tag(registry, index) == "", "the index vouches for them"
+    other = push_manifest(registry, REPOSITORY, images.index([content]), "other")
+    registry.deletion.manifest(REPOSITORY, index.digest)
+    assert set_tag(registry, other) != ""
+    sign(registry, image)
+    assert set_tag(registry, other) == "", "or each has a signature of its own"
+
+
+def test_exempt_callers_set_tags(registry: Registry, image: Manifest) -> None:
+    set_policies(registry, policy(tags=["v*"], exempt=["release-bot"], **signed_by()))
+
+    assert set_tag(registry, image, actor="release-bot") == ""
+    assert set_tag(registry, image, "v2") != ""
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_a_roll_back_and_a_restore_are_gated_where_the_policy_says_so(
+    registry: Registry, image: Manifest, gated: bool
+) -> None:
+    assert set_tag(registry, image) == ""
+    later = push_image(registry, REPOSITORY, "build")
+    assert set_tag(registry, later) == ""
+    set_policies(registry, policy(tags=["v*"], gateRollback=gated, **signed_by()))
+
+    rolled_back = refusal(lambda: registry.rollback.to_digest(REPOSITORY, "v1", image.digest))
+    registry.tags.delete(REPOSITORY, "v1")
+    restored = refusal(lambda: registry.undelete.tag(REPOSITORY, "v1"))
+
+    assert (bool(rolled_back), bool(restored)) == (gated, gated)
+
+
+def test_tags_by_which_cosign_attaches_signatures_are_not_gated(registry: Registry, image: Manifest) -> None:
+    set_policies(registry, policy(tags=["*"], **signed_by()))
+    unsigned = push_image(registry, REPOSITORY)
+    tag = f"{image.digest.replace(':', '-')}.sig"
+
+    assert set_tag(registry, unsigned, tag) == ""
+    assert refused_pull(registry, tag) != "", "what it names is"
+
+
+def test_a_policy_that_audits_moves_the_tag(registry: Registry, image: Manifest) -> None:
+    set_policies(registry, policy(tags=["v*"], **signed_by()) | {"mode": "audit"})
+
+    assert set_tag(registry, image) == ""
+
+
+class Between:
+    """Hook that does something once, before the commit that moves a tag."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._acts = [act]
+
+    def __call__(self, method: str, arguments: Mapping[str, Any], forward: Callable[[], T], /) -> T:
+        if method == "commit" and self._acts and any(_creates_tag(each) for each in arguments["writes"]):
+            self._acts.pop()()
+        return forward()
+
+
+def _creates_tag(write: Any) -> bool:
+    return isinstance(getattr(write, "record", None), Tag) and write.record.id == "v1"
+
+
+VULNERABLE: Final = report_of("", [finding("critical")])
+WORST: Final = json.dumps([{"id": "CVE-2026-1", "severity": "critical", "package": "openssl"}]).encode()
+
+CHANGES: Final[Mapping[str, Callable[[Registry, Manifest], object]]] = {
+    "its signature is deleted": lambda registry, signature: registry.deletion.manifest(REPOSITORY, signature.digest),
+    "a scan finds something": lambda registry, _: store_result(
+        registry, REPOSITORY, registry.manifests.find(REPOSITORY, "build").digest, VULNERABLE, worst=WORST
+    ),
+    "the policy gets another key": lambda registry, _: set_policies(registry, policy(tags=["v*"], **signed_by(FORGER))),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changes_between_the_decision_and_the_commit_counts(
+    registry: Registry, stores: Stores, image: Manifest, change: str, clock: FakeClock
+) -> None:
+    set_policies(registry, policy(tags=["v*"], scan={"maximumUnfixableSeverity": "high"}, **signed_by()))
+    store_result(registry, REPOSITORY, image.digest, report_of(image.digest))
+    signature = sign(registry, image)
+    late = hooked_registry(stores, Between(lambda: CHANGES[change](registry, signature)), clock=clock)
+
+    assert set_tag(late, image) != ""
+    assert named(registry, "v1") == ""
