@@ -22,7 +22,7 @@ GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "serve": (SERVE, "init", "config"),
     "images and tags": ("ls", "show", "tag", "history", "deleted", "du"),
     "vulnerabilities": ("scan", "scan_missing", "vulnerabilities"),
-    "rules": ("rules", "policy"),
+    "rules": ("rules", "policy", "why"),
     "events": ("events", "webhooks"),
     "clean-up and garbage": ("cleanup", "in_use", "gc", "vacuum"),
     "checks and backup": ("ready", "doctor", "upgrade_check", "scrub", "backup"),

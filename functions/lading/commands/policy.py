@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from lading.commands import break_glass
 from lading.commands.options import (
     STORES,
     CommandError,
@@ -62,6 +63,7 @@ def add_to(commands: Commands) -> None:
     show.add_argument("repository", nargs="?", metavar="REPOSITORY", default="", help="only those that name it")
     add_registry_options(show)
     add_output_options(show, PolicyRow)
+    break_glass.add_to(group)
     add(group, "schema", "print the JSON schema of a file of policies, for editors", _schema, ())
 
 

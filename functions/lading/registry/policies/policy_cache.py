@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lading.registry.rules.effective import EffectiveRules, namespace_of, rule_keys
-from lading_storage.errors import Unavailable
+from lading_storage.errors import UnknownRules
 from lading_storage.protocols import Found
 from lading_storage.records.core import Key
 from lading_storage.records.rules import RuleSet
@@ -79,13 +79,13 @@ class PolicyRead:
 
     @property
     def names(self) -> bool:
-        """See above. Raises Unavailable."""
+        """See above. Raises UnknownRules."""
         return (
             self._known is not None and any(self._known.texts) and bool(_covering(self._known.texts, self._repository))
         )
 
     def of(self, found: Found) -> "tuple[Policy, ...]":
-        """Return the policies that name the repository. `found` has the records of `keys`. Raises Unavailable."""
+        """Return the policies that name the repository. `found` has the records of `keys`. Raises UnknownRules."""
         if self.keys:
             registry, own = self.keys
             texts = policies_text(found[registry]), policies_text(found[own])
@@ -97,7 +97,7 @@ class PolicyRead:
 
 
 def policies_in(rules: EffectiveRules) -> "tuple[Policy, ...]":
-    """Return the policies that name the repository of rules, as a change has read them. Raises Unavailable."""
+    """Return the policies that name the repository of rules, as a change has read them. Raises UnknownRules."""
     texts = policies_text(rules.registry), policies_text(rules.namespace)
     return _covering(texts, rules.repository) if any(texts) else ()
 
@@ -112,7 +112,7 @@ def policies_text(rules: RuleSet | None) -> str:
 
 @lru_cache(MAX_REPOSITORIES)
 def _covering(texts: tuple[str, str], repository: str) -> "tuple[Policy, ...]":
-    """Return those policies of the registry and a namespace that name a repository. Raises Unavailable."""
+    """Return those policies of the registry and a namespace that name a repository. Raises UnknownRules."""
     from lading.leader import step_down
 
     step_down()
@@ -124,4 +124,4 @@ def _covering(texts: tuple[str, str], repository: str) -> "tuple[Policy, ...]":
         policies = policies_of(registry) + policies_of(namespace, namespace_of(repository))
         return covering(policies, repository)
     except ValueError as error:
-        raise Unavailable(f"the registry's policies cannot be read: {error}") from None
+        raise UnknownRules(f"the policies of {repository} cannot be read, so that nothing is pulled: {error}") from None

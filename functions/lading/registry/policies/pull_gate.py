@@ -89,7 +89,7 @@ class PullGate:
         self, policies: "tuple[Policy, ...]", manifest: Manifest, read: Found, principal: str
     ) -> Verdict | None:
         verdict = self._judge.judge(policies, manifest, read, principal)
-        return None if verdict.refuses and self._judge.is_attachment(verdict, policies, read) else verdict
+        return verdict if verdict.is_clean or not self._judge.is_attachment(verdict, policies, read) else None
 
     def _is_gated(self, found: Manifest | Tag) -> bool:
         known = self._types.known(found.digest, found.media_type)

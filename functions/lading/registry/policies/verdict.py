@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lading.policies.evidence import Decision, Evidence
+from lading.policies.evidence import AUDITED, DENIED, Decision, Evidence
 from lading_storage.records.core import Manifest, Record
 
 
@@ -28,6 +28,11 @@ class Verdict:
     def refuses(self) -> bool:
         """Whether a policy refuses the image."""
         return any(each.refuses for each in self.decisions)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether no policy refuses the image, or would if it did not only audit."""
+        return not any(each.outcome in (DENIED, AUDITED) for each in self.decisions)
 
     @property
     def reference(self) -> str:

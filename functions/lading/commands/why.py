@@ -1,0 +1,124 @@
+"""`lading why`: whether an image may be pulled, by which policies, and by which facts."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from lading.commands import exit_status
+from lading.commands.http_listing import below
+from lading.commands.options import (
+    REGISTRY,
+    CommandError,
+    Commands,
+    Reference,
+    add,
+    reference,
+    registry,
+    registry_errors,
+)
+from lading.commands.output import Column, Printer, add_output_options
+from lading.commands.source import add_registry_options, refuse_credentials, refuse_stores
+from lading.json_values import parse
+from lading.registry.policies.explained import ExplainedImage, ExplainedPolicy, Explanation
+from lading.settings import Settings
+
+if TYPE_CHECKING:
+    from lading.client.connection import Connection
+
+DENIED: Final = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    image: ExplainedImage
+    policy: ExplainedPolicy
+
+
+COLUMNS: Final[tuple[Column[_Row], ...]] = (
+    Column("IMAGE", lambda row: row.image.digest[:19]),
+    Column("POLICY", lambda row: row.policy.policy),
+    Column("MODE", lambda row: row.policy.mode),
+    Column("DECISION", lambda row: row.policy.outcome),
+    Column("WHY", lambda row: row.policy.exemption or "; ".join((*row.policy.reasons, *row.policy.findings))),
+)
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    why = add(commands, "why", "explain whether policies allow an image to be pulled", _why, REGISTRY)
+    why.add_argument("reference", metavar="REPOSITORY:TAG|REPOSITORY@DIGEST")
+    why.add_argument(
+        "--as",
+        dest="principal",
+        metavar="PRINCIPAL",
+        help="for this caller, as the audit log names it; over HTTP that needs the right to push",
+    )
+    add_registry_options(why)
+    add_output_options(why, Explanation)
+
+
+def _why(parsed: argparse.Namespace, settings: Settings) -> int:
+    target = reference(parsed.reference, parsed.registry)
+    if not target.tag and not target.digest:
+        raise CommandError(f"{parsed.reference} names no image; use REPOSITORY:TAG or REPOSITORY@DIGEST")
+    with registry_errors():
+        explained = _explained(parsed, settings, target)
+    printer = Printer.of(parsed)
+    if parsed.json:
+        printer.record(explained, "")
+    else:
+        _print(printer, parsed.reference, explained)
+    return exit_status.FAILED if explained.outcome == DENIED else exit_status.OK
+
+
+def _explained(parsed: argparse.Namespace, settings: Settings, target: Reference) -> Explanation:
+    """Return the explanation. Raises RegistryError, ClientError, CommandError."""
+    if parsed.registry is None:
+        refuse_credentials(parsed)
+        opened = registry(settings, writes=False)
+        # What is verified here is kept by the server's next pull.
+        opened.become_standby()
+        found = opened.inspection.find_digest(target.repository, target.digest) if target.digest else target.tag
+        return opened.gates.explainer.explain(target.repository, found, parsed.principal or "")
+    from lading.commands.http_source import open_connection
+
+    refuse_stores(parsed)
+    return _over_http(open_connection(parsed), target, parsed.principal)
+
+
+def _over_http(connection: "Connection", target: Reference, principal: str | None) -> Explanation:
+    path, scope = below(target.repository, "policy")
+    asked = {} if principal is None else {"principal": principal}
+    found = connection.request("GET", path, scope, {"reference": target.digest or target.tag, **asked})
+    try:
+        return parse(Explanation, found)
+    except ValueError as error:
+        raise CommandError(f"the response of the registry cannot be used: {error}") from None
+
+
+def _print(printer: Printer, name: str, explained: Explanation) -> None:
+    printer.fields(
+        {
+            "reference": name,
+            "digest": explained.digest,
+            "caller": explained.principal or "an anonymous client",
+            "decision": explained.outcome,
+            "note": explained.note or None,
+            **{f"fact ({number})": fact for number, fact in enumerate(_facts(explained), 1)},
+        }
+    )
+    if explained.images:
+        print()
+        printer.table(COLUMNS, [_Row(image, policy) for image in explained.images for policy in image.policies])
+
+
+def _facts(explained: Explanation) -> Iterator[str]:
+    """Yield what is known of each image."""
+    for image in explained.images:
+        digest = image.digest[:19]
+        for each in image.signatures:
+            yield f"{digest} is signed by {each.signer} ({each.format}, {each.at.isoformat(timespec='seconds')})"
+        yield from (f"{digest}: {remark}" for remark in image.remarks)
+        scan = image.scan
+        yield f"{digest}: not scanned" if scan is None else f"{digest}: its scan is {scan.state}"
