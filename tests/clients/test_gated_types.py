@@ -3,6 +3,7 @@
 Each image has the same program in its layer. What differs is what its manifest says of it.
 """
 
+import base64
 import contextlib
 import gzip
 import hashlib
@@ -14,8 +15,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from lading.registry.content.manifest_format import DOCKER_MANIFEST, OCI_ARTIFACT, OCI_MANIFEST
+from lading.registry.content.manifest_format import DOCKER_MANIFEST, IMAGES, OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST
 from lading.registry.policies.gated_types import EMPTY_TYPE, is_gated
 from lading_storage.digests import digest_of
 from tests.support.client_commands import ProgramRunner
@@ -81,7 +85,8 @@ class Program:
     def not_gated(self) -> Mapping[str, bytes]:
         """Each kind of manifest that is not gated and names a layer, with layers of all types."""
         empty = {f"the empty config, {each}": self.manifest(EMPTY_TYPE, each, empty=True) for each in LAYERS}
-        artifact = self.manifest(CONFIG, media_type=OCI_ARTIFACT, blobs=[descriptor(self.layer, LAYER)])
+        fields = {"artifactType": CONFIG, "blobs": [descriptor(self.layer, LAYER)]}
+        artifact = json.dumps({"mediaType": OCI_ARTIFACT, **fields}).encode()
         referrer = self.manifest(
             EMPTY_TYPE, empty=True, artifactType="application/x", subject=descriptor(b"x", OCI_MANIFEST)
         )
@@ -107,13 +112,19 @@ class Images:
             response, body = server.request("POST", f"/v2/app/blobs/uploads/?digest={digest_of(blob)}", blob)
             assert response.status == 201, body
 
-    def push(self, manifest: bytes) -> str:
-        """Push a manifest; return its name."""
+    def push(self, manifest: bytes, media_type: str = "") -> str:
+        """Push a manifest, of a type that it need not name; return its name."""
         self._number += 1
-        media_type = {"Content-Type": json.loads(manifest)["mediaType"]}
-        response, body = self._server.request("PUT", f"/v2/app/manifests/v{self._number}", manifest, media_type)
+        headers = {"Content-Type": media_type or json.loads(manifest)["mediaType"]}
+        response, body = self._server.request("PUT", f"/v2/app/manifests/v{self._number}", manifest, headers)
         assert response.status == 201, body
         return f"{self._server.host}/app:v{self._number}"
+
+    def push_below(self, manifest: bytes, media_type: str, named_type: str) -> str:
+        """Push a manifest of a type that it does not name, and an index that names another one; return its name."""
+        self.push(manifest, media_type)
+        entry = descriptor(manifest, named_type) | {"platform": {"os": "linux", "architecture": "amd64"}}
+        return self.push(json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}).encode())
 
 
 @pytest.fixture
@@ -157,6 +168,65 @@ def test_no_runtime_runs_what_is_not_gated(
     manifests = program.not_gated()
     assert [each for each, manifest in manifests.items() if is_gated(json.loads(manifest)["mediaType"], manifest)] == []
     assert [each for each, manifest in manifests.items() if not runtime(pushed.push(manifest))] == []
+    below: dict[tuple[str, str], str] = {}
+    for each, manifest in manifests.items():
+        fields = json.loads(manifest)
+        media_type, unnamed = fields.pop("mediaType"), json.dumps(fields).encode()
+        assert not is_gated(media_type, unnamed)
+        below |= {(each, named): pushed.push_below(unnamed, media_type, named) for named in IMAGES}
+    assert [each for each, image in below.items() if not runtime(image)] == []
+
+
+def test_an_artifact_manifest_that_is_an_image_below_an_index_is_gated(
+    start: Callable[[str], Runtime], program: Program, pushed: Images
+) -> None:
+    """containerd believes the index, whatever the type is that the response has."""
+    runtime = start("containerd")
+    fields = json.loads(program.manifest(CONFIG))
+    del fields["mediaType"]
+    image = json.dumps(fields).encode()
+
+    assert runtime(pushed.push_below(image, OCI_ARTIFACT, OCI_MANIFEST)) == ""
+    assert is_gated(OCI_ARTIFACT, image)
+
+
+def test_an_artifact_manifest_of_schema_1_is_gated(
+    start: Callable[[str], Runtime], program: Program, pushed: Images
+) -> None:
+    """docker 20 reads a type that it does not know as schema 1, whose version is in the signature."""
+    runtime = start("docker")
+    image = schema_1(program)
+
+    assert runtime(pushed.push(image, OCI_ARTIFACT)) == ""
+    assert is_gated(OCI_ARTIFACT, image)
+
+
+def schema_1(program: Program) -> bytes:
+    """The program as a signed manifest of docker's schema 1, whose version the signature adds."""
+    history = {"id": "a" * 64, "os": "linux", "architecture": "amd64", "config": json.loads(program.config)["config"]}
+    layers = [{"blobSum": digest_of(program.layer)}]
+    fields = {"name": "app", "tag": "v1", "fsLayers": layers, "history": [{"v1Compatibility": json.dumps(history)}]}
+    begin, end = json.dumps(fields, indent=3)[:-2], ',\n   "schemaVersion": 1\n}'
+    protected = _base64(json.dumps({"formatLength": len(begin), "formatTail": _base64(end.encode())}).encode())
+    key = ec.generate_private_key(ec.SECP256R1())
+    signed = f"{protected}.{_base64(f'{begin}{end}'.encode())}".encode()
+    both = utils.decode_dss_signature(key.sign(signed, ec.ECDSA(hashes.SHA256())))
+    signature = {"header": {"alg": "ES256", "jwk": _jwk(key)}, "protected": protected, "signature": _base64(*both)}
+    return f'{begin},\n   "signatures": {json.dumps([signature])}\n}}'.encode()
+
+
+def _jwk(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
+    """A key as libtrust describes it."""
+    der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    name = base64.b32encode(hashlib.sha256(der).digest()[:30]).decode()
+    numbers = key.public_key().public_numbers()
+    parts = {"kty": "EC", "crv": "P-256", "x": _base64(numbers.x), "y": _base64(numbers.y)}
+    return {"kid": ":".join(name[each : each + 4] for each in range(0, len(name), 4)), **parts}
+
+
+def _base64(*values: bytes | int) -> str:
+    content = b"".join(each if isinstance(each, bytes) else each.to_bytes(32) for each in values)
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
 def test_the_type_of_a_config_is_no_reason(start: Callable[[str], Runtime], program: Program, pushed: Images) -> None:

@@ -31,6 +31,17 @@ def archive() -> bytes:
 ARCHIVE: Final = archive()
 
 
+def archive_that_is_json(path: str) -> bytes:
+    """The payload of a signature, after a first name that is the header of an archive and the beginning of a file."""
+    content = f'#!/bin/sh ":"", {SIGNATURE.decode().strip()[1:]}'
+    content += " " * (-len(content) % 512)
+    name = '{"/..'.ljust(100 - len(path), "/") + path
+    before = f"{name}0000755 0000000 0000000 {len(content):011o} 00000000000 "
+    after = "0".ljust(512 - len(before) - 8)
+    total = sum(f"{before}{'':8}{after}".encode())
+    return f"{before}{total:06o}  {after}{content}".encode()
+
+
 def manifest(*contents: bytes, media_type: str = SIMPLE_SIGNING, config: str = CONFIG, **fields: Any) -> bytes:
     layers = [{"mediaType": media_type, "digest": digest_of(each), "size": len(each)} for each in contents]
     described = {"mediaType": config, "digest": digest_of(b"{}"), "size": 2}
@@ -60,6 +71,16 @@ def test_its_layers_are_the_candidates_of_the_image() -> None:
         for each in layers
     ]
     assert len({each.signatures[0].signer for each in verified}) == 6
+
+
+def test_an_archive_that_is_json_is_none() -> None:
+    layer = archive_that_is_json("bin/sh")
+    assert json.loads(layer)["critical"] == json.loads(SIGNATURE)["critical"]
+    with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
+        assert [each.endswith("/bin/sh") for each in tar.getnames()] == [True]
+
+    assert not is_one(manifest(layer), [layer])
+    assert is_one(manifest(other := layer.replace(b"bin/sh", b"bin/hs1")), [other]), "its sum is another"
 
 
 def envelope(**fields: Any) -> bytes:

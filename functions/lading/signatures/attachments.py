@@ -3,7 +3,8 @@
     manifest ──attachment_layers──▶ layers, small and of closed types ──the caller reads them──▶ is_attachment
 
 A manifest's subject, artifactType, annotations and tag say nothing about whether it runs: runtimes ignore them. Content
-of these layers cannot: each is JSON to its last byte, which is neither an archive nor a program.
+of these layers cannot: each is JSON to its last byte, which is no program, and no archive. JSON can be one: the first
+name in an object can be all of the header of a tar file, which podman unpacks whatever the layer's type is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,10 @@ MAX_LAYER: Final = 1024 * 1024
 MAX_LAYERS: Final = 50
 MAX_SIGNATURES: Final = 10
 """Bytes of a layer, layers of a manifest, and signatures of an envelope."""
+
+TAR_HEADER: Final = 512
+TAR_SUM: Final = slice(148, 156)
+"""Bytes of the header of a tar file, and where in it their sum is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +89,7 @@ def is_attachment(layers: Sequence[AttachmentLayer], contents: Sequence[bytes]) 
         return False
     try:
         for layer, content in zip(layers, contents, strict=True):
-            if len(content) != layer.size:
+            if len(content) != layer.size or is_tar(content):
                 return False
             if layer.media_type == SIMPLE_SIGNING:
                 digest_in(content)
@@ -93,6 +98,20 @@ def is_attachment(layers: Sequence[AttachmentLayer], contents: Sequence[bytes]) 
     except NotVerified:
         return False
     return True
+
+
+def is_tar(content: bytes) -> bool:
+    """Return whether a content begins with the header of a tar file, of any kind: its sum is right."""
+    header = content[:TAR_HEADER]
+    if len(header) < TAR_HEADER:
+        return False
+    try:
+        recorded = int(header[TAR_SUM].strip(b" \0") or b"0", 8)
+    except ValueError:
+        return False
+    others = header[: TAR_SUM.start] + b" " * 8 + header[TAR_SUM.stop :]
+    # Some programs add the bytes as signed ones.
+    return recorded in (sum(others), sum(each - 256 if each > 127 else each for each in others))
 
 
 def _check_envelope(content: bytes) -> None:

@@ -3,7 +3,8 @@
 Not gated is a closed list, each item of which every runtime refuses (tests/clients/test_gated_types.py runs them):
 
     an index                    its manifests are gated, unless it embeds one: containerd 2 does not request that again
-    an OCI artifact manifest    no runtime knows the media type
+    an OCI artifact manifest    no runtime knows the media type, and nothing else is in it: docker 20 reads an unknown
+    with no field of another    type as its schema 1, and containerd takes the type of what is below an index from that
     an OCI manifest whose       podman and CRI-O refuse the type, whatever the content is; containerd and docker refuse
     config is the empty object  the content, which has no layers. Neither is enough alone: Kubernetes with containerd
                                 runs any type of config, and podman compares no layer with the config
@@ -18,6 +19,9 @@ from typing import Any, Final
 
 from lading.registry.content.manifest_format import INDEXES, OCI_ARTIFACT, OCI_MANIFEST, parse_manifest
 from lading.registry.errors import RegistryError
+
+ARTIFACT_FIELDS: Final = frozenset({"schemaVersion", "mediaType", "artifactType", "blobs", "subject", "annotations"})
+"""All fields of an OCI artifact manifest that is not gated."""
 
 EMPTY_TYPE: Final = "application/vnd.oci.empty.v1+json"
 EMPTY_DIGEST: Final = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
@@ -55,7 +59,7 @@ def is_gated(media_type: str, content: bytes) -> bool:
     except (RegistryError, ValueError, RecursionError):
         return True
     if media_type == OCI_ARTIFACT:
-        return False
+        return not fields.keys() <= ARTIFACT_FIELDS
     if media_type in INDEXES:
         return any(each.get("data") is not None for each in fields.get("manifests") or ())
     return media_type != OCI_MANIFEST or not _is_empty(fields["config"])
