@@ -22,6 +22,7 @@ ROUTE_OF: Final[Mapping[str, tuple[str, str, str]]] = {
     "read a scan": ("GET", "_lading/{name}/scan?tag=v1", "pull"),
     "scan an image again": ("POST", "_lading/{name}/scan?tag=v1", "push"),
     "ask what policies decide": ("GET", "_lading/{name}/policy?reference=v1", "pull"),
+    "try policies": ("POST", "_lading/{name}/policy?reference=v1", "push"),
     "open an exception": ("POST", "_lading/{name}/exceptions", "pull"),
     "close an exception": ("DELETE", "_lading/{name}/exceptions?reference=v1", "pull"),
     "begin an upload": ("POST", "{name}/blobs/uploads/", "push"),
@@ -46,6 +47,7 @@ CHANGES: Final = {  # the bodies of changes of tags
     "set a tag": '{"reference": "v1", "tag": "v2"}',
     "roll back a tag": '{"tag": "v1", "digest": "MANIFEST"}',
     "restore a tag": '{"tag": "v1"}',
+    "try policies": '[{"name": "a", "repositories": ["*"], "scan": {"required": true}}]',
     "open an exception": '{"reference": "v1", "reason": "incident", "until": "2026-11-30T00:00:00Z"}',
 }
 

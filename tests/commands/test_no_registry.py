@@ -21,7 +21,10 @@ from tests.support.server_process import run_lading
 
 DIGEST = "sha256:" + "0" * 64
 MAKE = {"serve", "init", "restore"}
-NEED_NONE = {"login-help", "ready", "keys new", "promote", "completion", "config check", "config show"}
+NEED_NONE = {
+    *("login-help", "ready", "keys new", "promote", "completion", "config check", "config show"),
+    *("policy check", "policy schema"),
+}
 """Commands that open no store of the settings."""
 
 CHECKS = {"doctor", "upgrade-check"}
@@ -38,6 +41,7 @@ ARGUMENTS = {
     "deleted": ["a"],
     "undelete": ["a:b"],
     "rules apply": ["rules.toml"],
+    "policy test": ["policies.toml", "a:b"],
     "in-use report": ["cluster"],
     "in-use forget": ["cluster"],
     "running report": ["cluster"],

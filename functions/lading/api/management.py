@@ -57,6 +57,7 @@ MANAGEMENT: Final = api_surface(
     Route("scan", "GET HEAD", "/v2/_lading/<name>/scan", Action.PULL, scans.scan),
     Route("scan again", "POST", "/v2/_lading/<name>/scan", Action.PUSH, scans.again),
     Route("policy", "GET HEAD", "/v2/_lading/<name>/policy", Action.PULL, policies.policy),
+    Route("try policies", "POST", "/v2/_lading/<name>/policy", Action.PUSH, policies.try_policies),
     Route("open exception", "POST", "/v2/_lading/<name>/exceptions", Action.PULL, policies.open_exception),
     Route("close exception", "DELETE", "/v2/_lading/<name>/exceptions", Action.PULL, policies.close_exception),
     Route("deleted", "GET HEAD", "/v2/_lading/<name>/deleted", Action.DELETE, inspection.deleted),

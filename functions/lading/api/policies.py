@@ -1,11 +1,12 @@
 """What policies decide about an image, and exceptions from it.
 
     GET    /v2/_lading/<name>/policy?reference=<ref>[&principal=<principal>]   what is decided about a pull, and why
+    POST   /v2/_lading/<name>/policy?reference=<ref>[&principal=<principal>]   the same by the policies in the body
     POST   /v2/_lading/<name>/exceptions   {"reference": "v1", "reason": "…", "until": "2026-12-01T12:00:00Z"}
     DELETE /v2/_lading/<name>/exceptions?reference=<ref>
 
-Who may pull may ask for itself, and who may push, for others. An exception needs the right to pull, and a policy that
-names the caller in `breakGlass`. Digests may be short.
+Who may pull may ask for itself, and who may push, for others, and by policies of its own. An exception needs the right
+to pull, and a policy that names the caller in `breakGlass`. Digests may be short.
 """
 
 import json
@@ -15,6 +16,7 @@ from lading.api.history import may_see_all, may_see_past
 from lading.api.inspection import named_digest, search_slot
 from lading.http.responses import Response, json_response
 from lading.json_values import parse_time, plain, rfc3339
+from lading.leader import step_down
 from lading.registry.changes import Change
 from lading.registry.errors import DENIED, REQUEST_INVALID, RegistryError
 from lading.registry.names import parse_as_of
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from lading.registry.policies.break_glass import OpenedFor
 
 MAX_BODY: Final = 16 * 1024
+
+MAX_POLICIES: Final = 256 * 1024
+"""Bytes of policies in a request: a rule has at most 64 Ki characters."""
 
 
 def policy(context: RequestContext) -> Response:
@@ -37,6 +42,30 @@ def policy(context: RequestContext) -> Response:
         only_present = parse_as_of(reference) is not None and not may_see_past(context)
         explained = context.registry.gates.explainer.explain(
             context.name, reference, principal, only_present=only_present
+        )
+    return Response(200, {"Content-Type": "application/json"}, json.dumps(explained, default=plain).encode())
+
+
+def try_policies(context: RequestContext) -> Response:
+    """Try policies: return what those in the body would decide about a pull. Nothing is recorded."""
+    step_down()
+    from lading.policies.field_kinds import PolicyError
+    from lading.policies.policy_file import parse_policies
+    from lading.policies.policy_json import policies_of
+
+    body = context.body.read(MAX_POLICIES)
+    if body is None:
+        raise _invalid(f"the body has more than {MAX_POLICIES} bytes")
+    try:
+        policies = policies_of(parse_policies(body.decode(), ".json", None, "the request"))
+    except (PolicyError, UnicodeDecodeError) as error:
+        raise _invalid(str(error)) from None
+    with search_slot(context):
+        reference = named_digest(context, context.request.args.get("reference", ""))
+        principal = context.request.args.get("principal", "")
+        only_present = parse_as_of(reference) is not None and not may_see_past(context)
+        explained = context.registry.gates.trial.explain(
+            context.name, reference, principal, only_present=only_present, others=policies
         )
     return Response(200, {"Content-Type": "application/json"}, json.dumps(explained, default=plain).encode())
 

@@ -15,7 +15,8 @@ DESCRIPTIONS: Final[Mapping[int, str]] = {
     OK: "success; explain-access: the access is allowed",
     FAILED: "failure, with the reason on standard error; doctor, gc and scrub: something is wrong;"
     " explain-access: the access is not allowed; ready: the server is not; upgrade-check: this release cannot use"
-    " the stores; scan --fail-on: there are such vulnerabilities, or it is not known",
+    " the stores; scan --fail-on: there are such vulnerabilities, or it is not known; policy test: an image would be"
+    " refused",
     USAGE: "invalid arguments, or a confirmation is needed and standard input is no terminal",
     UPGRADE_NEEDED: "upgrade-check: this release can use the stores, and upgrades their schema at its first start",
     INTERRUPTED: "interrupted (SIGINT), as every program is by Ctrl-C",

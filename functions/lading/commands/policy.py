@@ -1,12 +1,11 @@
-"""`lading policy`: check policies of images in a file, and show those in effect."""
+"""`lading policy`: check and try policies of images in a file, and show those in effect."""
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from lading.commands import break_glass
+from lading.commands import break_glass, policy_trial
 from lading.commands.options import (
     STORES,
     CommandError,
@@ -18,6 +17,7 @@ from lading.commands.options import (
     registry_errors,
 )
 from lading.commands.output import Column, Printer, add_output_options
+from lading.commands.policy_files import read_policies
 from lading.commands.source import add_registry_options, refuse_stores
 from lading.settings import Settings
 
@@ -63,19 +63,9 @@ def add_to(commands: Commands) -> None:
     show.add_argument("repository", nargs="?", metavar="REPOSITORY", default="", help="only those that name it")
     add_registry_options(show)
     add_output_options(show, PolicyRow)
+    policy_trial.add_to(group)
     break_glass.add_to(group)
     add(group, "schema", "print the JSON schema of a file of policies, for editors", _schema, ())
-
-
-def read_policies(file: str) -> str:
-    """Return the policies of a file as the rule keeps them. Raises CommandError."""
-    from lading.policies.field_kinds import PolicyError
-    from lading.policies.policy_file import read_policies as read
-
-    try:
-        return read(Path(file))
-    except PolicyError as error:
-        raise CommandError(str(error)) from None
 
 
 def _check(parsed: argparse.Namespace, settings: Settings) -> None:

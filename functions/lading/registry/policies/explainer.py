@@ -43,7 +43,15 @@ class Explainer:
         self._gate = gate
         self._images = images
 
-    def explain(self, repository: str, reference: str, principal: str, *, only_present: bool = False) -> Explanation:
+    def explain(
+        self,
+        repository: str,
+        reference: str,
+        principal: str,
+        *,
+        only_present: bool = False,
+        others: "tuple[Policy, ...] | None" = None,
+    ) -> Explanation:
         """Return what policies decide about a pull.
 
         Args:
@@ -51,6 +59,7 @@ class Explainer:
             reference: a tag, a digest, or a tag as of a time.
             principal: who pulls, or "" for an anonymous client.
             only_present: as of ManifestLookup.find.
+            others: the policies to ask instead of those in effect.
 
         Raises:
             RegistryError: MANIFEST_UNKNOWN; REQUEST_INVALID for an index of too many images.
@@ -58,10 +67,11 @@ class Explainer:
         """
         read = self._policies.begin(repository)
         found, records = self._lookup.find(
-            repository, reference, only_present=only_present, companions=lambda key: read.keys
+            repository, reference, only_present=only_present, companions=lambda _: read.keys
         )
         key = Key(Manifest, found.digest, repository)
-        policies = tuple(each for each in read.of(records) if each.judges_images)
+        named = read.of(records) if others is None else others
+        policies = tuple(each for each in named if each.judges_images and each.covers(repository))
         if not policies:
             return Explanation(repository, reference, found.digest, principal, ALLOWED, NO_POLICY)
         manifest = self._metadata.read([key])[key]
@@ -72,9 +82,7 @@ class Explainer:
         except TooManyImages:
             raise RegistryError(REQUEST_INVALID, {"reason": f"an index of more than {MAX_IMAGES} images"}) from None
         judged = tuple(each for each in images if each is not None)
-        outcome = DENIED if any(each.outcome == DENIED for each in judged) else ALLOWED
-        note = "" if judged else NOT_GATED
-        return Explanation(repository, reference, found.digest, principal, outcome, note, judged)
+        return Explanation(repository, reference, found.digest, principal, *_summary(judged), judged)
 
     def _image(self, policies: "tuple[Policy, ...]", manifest: Manifest, principal: str) -> ExplainedImage | None:
         """Return what policies decide about an image, or None if it is not gated."""
@@ -95,6 +103,11 @@ class Explainer:
             remarks=trust.remarks if trust else (),
             scan=summary_of(facts) if facts else None,
         )
+
+
+def _summary(images: tuple[ExplainedImage, ...]) -> tuple[str, str]:
+    """Return the outcome of all images, and why there are none."""
+    return DENIED if any(each.outcome == DENIED for each in images) else ALLOWED, "" if images else NOT_GATED
 
 
 def _policies(policies: "tuple[Policy, ...]", verdict: "Verdict") -> Iterator[ExplainedPolicy]:

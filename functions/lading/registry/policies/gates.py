@@ -75,6 +75,19 @@ class Gates:
         return Explainer(self._metadata, self._manifests.lookup, self.policies, self.pull, self.images)
 
     @property
+    def trial(self) -> "Explainer":
+        """What explains what other policies would decide. What is verified with their keys is not kept."""
+        from lading.registry.policies.explainer import Explainer
+        from lading.registry.policies.judge import Judge
+        from lading.registry.policies.pull_gate import PullGate
+
+        verifier = self._verifier().read_only()
+        gate = PullGate(
+            self._metadata, Judge(self._metadata, lambda: verifier, self._clock), self._manifests.content, self.log
+        )
+        return Explainer(self._metadata, self._manifests.lookup, self.policies, gate, self.images)
+
+    @property
     def break_glass(self) -> "BreakGlass":
         """What opens and closes exceptions."""
         from lading.registry.policies.break_glass import BreakGlass

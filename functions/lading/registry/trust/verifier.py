@@ -86,6 +86,10 @@ class Verifier:
             MAX_UNWRITTEN, READ_ONLY_TTL.total_seconds(), timer=lambda: clock().timestamp()
         )
 
+    def read_only(self) -> "Verifier":
+        """Return a verifier of the same signatures that keeps nothing in the store, for trials of policies."""
+        return Verifier(self._metadata, self._contents, self._clock, writes=False, verify_candidate=self._verify)
+
     def trust_of(self, repository: str, digest: str, anchors: Anchors) -> Trust:
         """Return the trust in a manifest, verified with all of `anchors`, and perhaps with others.
 
