@@ -23,7 +23,7 @@ DIGEST = "sha256:" + "0" * 64
 MAKE = {"serve", "init", "restore"}
 NEED_NONE = {
     *("login-help", "ready", "keys new", "promote", "completion", "config check", "config show"),
-    *("policy check", "policy schema"),
+    *("policy check", "policy schema", "policy break-glass"),
 }
 """Commands that open no store of the settings."""
 
@@ -33,6 +33,7 @@ CHECKS = {"doctor", "upgrade-check"}
 ARGUMENTS = {
     "show": ["a:b"],
     "scan": ["a:b"],
+    "why": ["a:b"],
     "tag": ["a:b", "c"],
     "history": ["a"],
     "rollback": ["a:b"],
