@@ -8,11 +8,13 @@ import contextlib
 import gzip
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+from wsgiref.simple_server import make_server
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -34,6 +36,9 @@ from tests.support.runtimes import (
     podman_runtime,
 )
 from tests.support.server_process import Server, serving
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 DOCKER_CONFIG: Final = "application/vnd.docker.container.image.v1+json"
@@ -188,6 +193,42 @@ def test_an_artifact_manifest_that_is_an_image_below_an_index_is_gated(
 
     assert runtime(pushed.push_below(image, OCI_ARTIFACT, OCI_MANIFEST)) == ""
     assert is_gated(OCI_ARTIFACT, image)
+
+
+def test_an_index_that_says_where_an_image_is_is_gated(
+    start: Callable[[str], Runtime], program: Program, pushed: Images
+) -> None:
+    """containerd requests the manifest from there, and the layers here."""
+    runtime = start("containerd")
+    image = program.manifest(CONFIG)
+    pushed.push(image)
+
+    with elsewhere(image) as (url, requests):
+        fields = {"manifests": [descriptor(image, OCI_MANIFEST) | {"urls": [url]}]}
+        index = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, **fields}).encode()
+        assert runtime(pushed.push(index)) == ""
+        assert requests
+    assert is_gated(OCI_INDEX, index)
+
+
+@contextlib.contextmanager
+def elsewhere(manifest: bytes) -> Iterator[tuple[str, list[str]]]:
+    """The URL of a manifest at another server, and the paths that it is asked for."""
+    requests: list[str] = []
+
+    def application(environment: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
+        requests.append(environment["PATH_INFO"])
+        start_response("200 OK", [("Content-Type", OCI_MANIFEST), ("Content-Length", str(len(manifest)))])
+        return [manifest]
+
+    with make_server("127.0.0.1", 0, application) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/manifest", requests
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_an_artifact_manifest_of_schema_1_is_gated(

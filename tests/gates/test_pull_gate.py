@@ -140,11 +140,14 @@ def test_an_index_whose_signature_is_deleted_vouches_no_more(registry: Registry,
     assert refused_pull(registry, image.digest) != "", "the hint is no record"
 
 
-def test_an_index_that_embeds_a_manifest_is_gated(registry: Registry, image: Manifest) -> None:
-    """containerd 2 takes an image that an index embeds, and requests it no more."""
+@pytest.mark.parametrize(("name", "value"), [("data", "e30="), ("urls", ["https://example.com/manifest"])])
+def test_an_index_whose_manifests_are_elsewhere_is_gated(
+    registry: Registry, image: Manifest, name: str, value: object
+) -> None:
+    """containerd takes an image that an index has, or whose URL it has, and does not request it here."""
     set_policies(registry, policy(**signed_by()))
     fields = json.loads(images.index([content_of(registry, image)]))
-    fields["manifests"][0]["data"] = "e30="
+    fields["manifests"][0][name] = value
     index = push_manifest(registry, REPOSITORY, json.dumps(fields).encode(), "embedded")
 
     assert refused_pull(registry, "embedded").startswith(UNSIGNED)

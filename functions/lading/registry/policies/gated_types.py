@@ -2,7 +2,8 @@
 
 Not gated is a closed list, each item of which every runtime refuses (tests/clients/test_gated_types.py runs them):
 
-    an index                    its manifests are gated, unless it embeds one: containerd 2 does not request that again
+    an index                    its manifests are gated, unless it embeds one or has a URL of it (`data`, `urls`):
+                                containerd does not request that here
     an OCI artifact manifest    no runtime knows the media type, and nothing else is in it: docker 20 reads an unknown
     with no field of another    type as its schema 1, and containerd takes the type of what is below an index from that
     an OCI manifest whose       podman and CRI-O refuse the type, whatever the content is; containerd and docker refuse
@@ -61,7 +62,7 @@ def is_gated(media_type: str, content: bytes) -> bool:
     if media_type == OCI_ARTIFACT:
         return not fields.keys() <= ARTIFACT_FIELDS
     if media_type in INDEXES:
-        return any(each.get("data") is not None for each in fields.get("manifests") or ())
+        return any(each.get(name) is not None for each in fields.get("manifests") or () for name in ("data", "urls"))
     return media_type != OCI_MANIFEST or not _is_empty(fields["config"])
 
 
