@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from lading.leader import Leader, is_leader, step_down
 from lading.registry.policies.policy_cache import PolicyCache
 from lading.registry.pull import PullRequest
 from lading.registry.registry import Registry
@@ -311,3 +312,38 @@ def test_a_store_that_fails_is_no_reason_to_allow(registry: Registry, stores: St
 
     with pytest.raises(Unavailable):
         pulled(down, "v1")
+
+
+def test_a_standby_verifies_and_writes_nothing(registry: Registry, stores: Stores, image: Manifest) -> None:
+    set_policies(registry, policy(**signed_by()))
+    sign(registry, image)
+    standby = hooked_registry(stores, Fault("commit"), clock=registry._clock)
+    standby.become_standby()
+
+    assert refused_pull(standby, "v1") == ""
+    other = push_image(registry, REPOSITORY, "v2")
+    assert refused_pull(standby, other.digest) != ""
+    standby.gates.close()
+
+
+def test_the_leader_is_not_held_while_signatures_are_verified(
+    registry: Registry, image: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_policies(registry, policy(**signed_by()))
+    sign(registry, image)
+    pulled(registry, image.digest)
+    leader = Leader()
+
+    def held(reference: str) -> bool:
+        leader.acquire()
+        pulled(registry, reference)
+        still = is_leader()
+        step_down()
+        return still
+
+    assert held(image.digest), "what is verified is compared in memory"
+    set_policies(registry, policy(**signed_by(RELEASE, OTHER)))
+    refused_pull(registry, push_image(registry, REPOSITORY).digest)
+    assert not held(image.digest), "it was not verified with the other key"
+    assert held(image.digest)
+    assert not held("v1"), "a tag takes a second read"

@@ -89,8 +89,9 @@ class Explainer:
         verdict = self._gate.verdict(policies, manifest, principal)
         if verdict is None:
             return None
-        key = Key(Trust, manifest.digest, manifest.repository)
-        trust = self._metadata.read([key])[key]
+        # As it was verified now: a standby keeps none.
+        used = (each for each in verdict.records if isinstance(each, Trust) and each.id == manifest.digest)
+        trust = next(used, None)
         facts = verdict.evidence.facts
         return ExplainedImage(
             digest=manifest.digest,
