@@ -132,6 +132,21 @@ def test_a_roll_back_and_a_restore_are_gated_where_the_policy_says_so(
     assert (bool(rolled_back), bool(restored)) == (gated, gated)
 
 
+def test_a_roll_back_to_what_the_tag_never_named_is_a_move_like_any(registry: Registry, image: Manifest) -> None:
+    set_policies(registry, policy(tags=["v*"], **signed_by()))
+    sign(registry, image)
+    assert set_tag(registry, image) == ""
+    other = push_image(registry, REPOSITORY, "w1")
+
+    def roll_back() -> str:
+        return refusal(lambda: registry.rollback.to_digest(REPOSITORY, "v1", other.digest))
+
+    assert "it is not signed" in roll_back()
+    assert named(registry, "v1") == image.digest
+    sign(registry, other)
+    assert roll_back() == ""
+
+
 def test_tags_by_which_cosign_attaches_signatures_are_not_gated(registry: Registry, image: Manifest) -> None:
     set_policies(registry, policy(tags=["*"], **signed_by()))
     unsigned = push_image(registry, REPOSITORY)

@@ -94,7 +94,7 @@ def signatures(*names: str, **fields: Any) -> dict[str, Any]:
 
 FULL: Final[dict[str, Any]] = table(
     tags=["v*", "latest"],
-    exempt=["robot$signer"],
+    exempt=["robot+signer"],
     breakGlass=["alice@example.com"],
     onError="allow",
     gateRollback=True,

@@ -126,13 +126,13 @@ def test_audit_reports_and_does_not_refuse() -> None:
     assert decision.reasons
 
 
-@pytest.mark.parametrize("principal", ["", "node", "robot$signers", "robot$signe", "*"])
+@pytest.mark.parametrize("principal", ["", "node", "robot+signers", "robot+signe", "*"])
 def test_only_the_exempt_principal_is_exempt(principal: str) -> None:
-    rule = policy(scan={"required": True}, exempt=["robot$signer"])
+    rule = policy(scan={"required": True}, exempt=["robot+signer"])
     assert decide(rule, principal, facts=None).outcome == DENIED
-    exempted = decide(rule, "robot$signer", facts=None)
-    assert (exempted.outcome, exempted.exemption) == (EXEMPTED, "robot$signer is exempt")
-    assert decide(rule, "robot$signer").outcome == ALLOWED
+    exempted = decide(rule, "robot+signer", facts=None)
+    assert (exempted.outcome, exempted.exemption) == (EXEMPTED, "robot+signer is exempt")
+    assert decide(rule, "robot+signer").outcome == ALLOWED
 
 
 @pytest.mark.parametrize(

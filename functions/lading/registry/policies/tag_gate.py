@@ -7,8 +7,9 @@ The decision is made in each attempt to commit, with the rules that the attempt 
 versions of all records that it relied on. So a signature that is deleted meanwhile, or another result of a scan, makes
 the commit conflict, and the next attempt decides again.
 
-All movers come here, by Tags.move. A roll-back and a restore are allowed unless the policy says otherwise: an incident
-is no time for a gate. So are the tags by which clients attach signatures: pulls of what they name are gated as any.
+All movers come here, by Tags.move. A restore, and a roll-back to what the tag named before, are allowed unless the
+policy says otherwise: an incident is no time for a gate. A roll-back to anything else would be a move without a gate,
+and is a move like any. Tags by which clients attach signatures are not gated: pulls of what they name are, as any.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,12 +27,17 @@ from lading.registry.policies.judge import Judge
 from lading.registry.policies.verdict import Verdict
 from lading_storage.errors import Conflict
 from lading_storage.protocols import Found, MetadataStore, Verify, Write
+from lading_storage.query import Query
 from lading_storage.records.core import Manifest, Tag
+from lading_storage.records.deleted import TagEvent
 from lading_storage.records.scans import Facts
 from lading_storage.records.trust import Trust
 
 if TYPE_CHECKING:
     from lading.policies.policy import Policy
+
+MAX_STEPS: Final = 1_000
+"""Changes of a tag among which a roll-back finds what it named before."""
 
 MAX_ROUNDS: Final = 3
 """Reads of one attempt: each verification of signatures needs another."""
@@ -73,7 +79,8 @@ class TagGate:
         if not judged or is_referrer_tag(tag):
             return ()
         verdicts = self._verdicts(judged, manifest, context.actor)
-        verdicts = [_allowed_by_action(each, judged, context) for each in verdicts]
+        if any(each.refuses for each in verdicts) and self._goes_back(manifest, tag, context):
+            verdicts = [_allowed_by_action(each, judged, context) for each in verdicts]
         for verdict in verdicts:
             self._log.record(judged, verdict, context)
         for verdict in verdicts:
@@ -100,6 +107,13 @@ class TagGate:
             return self._judge.judge_new(policies, image, found, principal)
         return self._judge.judge(policies, stored, found, principal)
 
+    def _goes_back(self, manifest: Manifest, tag: str, context: ChangeContext) -> bool:
+        """Return whether a tag named a manifest before, and now names it again by a roll-back or a restore."""
+        if context.action != ROLLBACK.action:
+            return context.action == RESTORE.action
+        query = Query(TagEvent, {"tag": tag}, repository=manifest.repository, limit=MAX_STEPS)
+        return any(each.digest == manifest.digest for each in self._metadata.find(query))
+
     def _images_of(self, manifest: Manifest) -> list[Manifest]:
         """Return the images that a tag of a manifest names. Raises DENIED if there are too many."""
         try:
@@ -109,9 +123,7 @@ class TagGate:
 
 
 def _allowed_by_action(verdict: Verdict, policies: "tuple[Policy, ...]", context: ChangeContext) -> Verdict:
-    """Return a verdict in which policies do not refuse a roll-back or restore, unless they say so."""
-    if context.action not in (ROLLBACK.action, RESTORE.action):
-        return verdict
+    """Return a verdict in which policies do not refuse a move back, unless they say so."""
     decisions = [
         each if policy.gate_rollback or not each.refuses else _exempted(each, f"a {context.action} is not gated")
         for policy, each in zip(policies, verdict.decisions, strict=True)
