@@ -39,8 +39,10 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Return an id without digests: content is random, and all processes must give a test the same id."""
-    text = val.decode(errors="replace") if isinstance(val, bytes) else val
+    """Return an id without digests and binary content, which may be random: all processes must have the same ids."""
+    if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()):
+        return "bytes"
+    text = val.decode() if isinstance(val, bytes) else val
     return DIGEST.sub(r"\1", text) if isinstance(text, str) and DIGEST.search(text) else None
 
 
