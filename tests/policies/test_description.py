@@ -17,7 +17,10 @@ def test_a_policy_is_described_in_sentences() -> None:
     assert text.startswith("Images of prod/*, and moves of the tags v* and latest there, are refused unless: signed by")
     for each in ("scanned at most 7d ago", "with a fix worse than medium", "at least 1h ago", "2147483648 bytes"):
         assert each in text
-    assert [*warnings(policy, NOW)] == ['with onError = "allow", images pass that cannot be judged']
+    assert [each.partition(",")[0] for each in warnings(policy, NOW)] == [
+        'with onError = "allow"',
+        "blockKnownExploited needs CISA's catalog",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -25,6 +28,9 @@ def test_a_policy_is_described_in_sentences() -> None:
     [
         ({"mode": "audit", "scan": {"required": True}}, "it only reports, and refuses nothing"),
         ({"signatures": signatures("release")}, "no principal is exempt"),
+        ({"scan": {"required": True}, "exempt": ["robot$signer"]}, "robot$signer is no robot of this registry"),
+        ({"scan": {"required": True}, "breakGlass": ["robot$ops"]}, "robot$ops is no robot of this registry"),
+        ({"scan": {"blockKnownExploited": True}}, "blockKnownExploited needs CISA's catalog"),
         *(
             (
                 {"scan": {"required": True}, "exceptions": [{"image": "prod/x", "until": until, "reason": "x"}]},
@@ -50,10 +56,23 @@ REFUSAL: Final = Decision(policy="prod", outcome=DENIED, reasons=("it is not sig
 def test_a_denial_is_one_line_with_the_next_step() -> None:
     line = denial_line([Decision(policy="base", outcome=ALLOWED), REFUSAL], "prod/app:v1")
     assert line == "policy prod: it is not signed by release; it has no SBOM; ask: lading why prod/app:v1"
-    assert denial_line([REFUSAL, REFUSAL], "prod/app:v1").endswith("(and 1 more); ask: lading why prod/app:v1")
+    assert denial_line([REFUSAL, REFUSAL], "prod/app:v1").endswith(" (and 1 more policy); ask: lading why prod/app:v1")
     assert denial_detail([Decision(policy="base", outcome=ALLOWED), REFUSAL]) == {
         "policies": [{"policy": "prod", "reasons": ["it is not signed by release", "it has no SBOM"]}]
     }
+
+
+def test_a_reason_is_whole_or_only_counted() -> None:
+    worst = "1 vulnerability with a fix is worse than medium (CVE-2026-0001 (critical) in openssl 3.0, fixed in 3.1)"
+    decision = Decision(policy="prod", outcome=DENIED, reasons=("it is not signed by release", worst, worst))
+
+    line = denial_line([decision], f"prod/app@{DIGEST}")
+
+    assert line == (
+        f"policy prod: it is not signed by release; {worst}; and 1 more reason; ask: lading why prod/app@{DIGEST}"
+    )
+    assert denial_line([REFUSAL], "prod/app:v1", "").endswith("it has no SBOM")
+    assert denial_line([REFUSAL], "prod/app:v1", "do that").endswith("it has no SBOM; do that")
 
 
 @pytest.mark.parametrize("reference", ["a:v1", f"{'a' * 100}@{DIGEST}", f"{'a' * 255}@{DIGEST}"])
@@ -62,4 +81,5 @@ def test_a_denial_is_printable_and_not_long(reference: str, reason: str) -> None
     line = denial_line([Decision(policy="p" * 40, outcome=DENIED, reasons=(reason,))], reference)
     assert len(line) <= MAX_LINE
     assert line.isprintable()
+    assert line.isascii(), "else a header has another text than the response"
     assert "; ask: lading why" in line

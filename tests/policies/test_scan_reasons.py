@@ -40,7 +40,7 @@ def test_a_complete_scan_without_findings_passes(word: str) -> None:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (None, "it is not scanned yet"),
+        (None, "it is not scanned"),
         (facts(state="waiting", at=None, reason="no memory"), "it is not scanned yet: no memory"),
         (facts(state="unsupported", reason="no packages"), "its packages cannot be read: no packages"),
         (facts(state="failed", reason="a layer is gone"), "it could not be scanned: a layer is gone"),

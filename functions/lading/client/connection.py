@@ -230,7 +230,7 @@ class Connection:
             raise ClientError(
                 f"{self.host} did not respond as a registry of this release of Lading: its status was {status}"
             )
-        if status == 403 and self._credentials:
+        if status == 403 and self._credentials and not error.is_of_policy:
             message = f"{error.descriptor.message}; the credentials are those of {self._who(self._credentials)}"
             raise RegistryError(error.descriptor._replace(message=message), error.detail)
         raise error

@@ -103,6 +103,14 @@ def warnings(policy: Policy, now: datetime) -> Iterator[str]:
         yield 'with onError = "allow", images pass that cannot be judged'
     if any(each.signatures for each in policy.alternatives) and policy.enforces and not policy.exempt:
         yield "no principal is exempt: `cosign sign` pulls an image before it signs it, and is refused"
+    for principal in (*policy.exempt, *policy.break_glass):
+        if principal.startswith("robot$"):
+            yield f"{principal} is no robot of this registry, which would be robot+{principal.removeprefix('robot$')}"
+    if any(each.scan and each.scan.block_known_exploited for each in policy.alternatives):
+        yield (
+            "blockKnownExploited needs CISA's catalog, which is not downloaded: no image passes before"
+            " `lading vulnerabilities import` has stored it"
+        )
     for name, until in _ends(policy):
         if until <= now:
             yield f"the exception of {name} ended at {until.isoformat()}"

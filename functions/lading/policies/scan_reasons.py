@@ -30,6 +30,9 @@ STATES: Final = {
     "failed": "it could not be scanned",
 }
 
+NO_FACTS: Final = "it is not scanned"
+"""Of an image that is just pushed, or was pushed while images were not scanned, and of what is no image."""
+
 EXPLOITS: Final = "exploits"
 """The name of the data on exploits, beside that of ecosystems."""
 
@@ -44,7 +47,7 @@ def scan_reasons(requirement: ScanRequirement, evidence: Evidence) -> Iterator[R
     """Yield why the scan of an image does not fulfil a requirement. Raises NotJudged if its facts make no sense."""
     facts = evidence.facts
     if facts is None:
-        yield Reason(STATES[WAITING])
+        yield Reason(NO_FACTS)
         return
     if facts.state not in (DONE, PARTIAL):
         because = f": {facts.reason}" if facts.reason else ""

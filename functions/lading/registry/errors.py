@@ -113,9 +113,14 @@ class RegistryError(Exception):
 
     def __str__(self) -> str:
         """Return the error as a sentence, for logs and the command line."""
-        return (
-            self.descriptor.message if self.detail is None else f"{self.descriptor.message}: {_in_words(self.detail)}"
-        )
+        if self.detail is None or self.is_of_policy:
+            return self.descriptor.message
+        return f"{self.descriptor.message}: {_in_words(self.detail)}"
+
+    @property
+    def is_of_policy(self) -> bool:
+        """Whether a policy refuses (denied_by_policy): the message says which, and why."""
+        return self.descriptor.code == DENIED.code and isinstance(self.detail, dict) and "policies" in self.detail
 
 
 def _in_words(detail: Any) -> str:

@@ -55,8 +55,8 @@ class PutGate:
         decisions = tuple(self._decision(each, _Put(manifest, contents, found), context.actor) for each in judged)
         self._log.record_decisions(judged, manifest, decisions, context)
         if any(each.refuses for each in decisions):
-            reference = f"{manifest.repository}@{manifest.digest}"
-            raise denied_by_policy(denial_line(decisions, reference), denial_detail(decisions))
+            # Nothing is stored about which `lading why` could be asked.
+            raise denied_by_policy(denial_line(decisions, "", advice=""), denial_detail(decisions))
 
     def _decision(self, policy: "Policy", put: "_Put", principal: str) -> Decision:
         assert policy.push is not None

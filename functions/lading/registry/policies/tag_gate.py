@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from lading.policies.denial import denial_detail, denial_line
+from lading.policies.denial import PUSH_FIRST, denial_detail, denial_line
 from lading.policies.evidence import EXEMPTED, Decision
 from lading.registry.change_context import RESTORE, ROLLBACK, ChangeContext
 from lading.registry.content.referrer_tags import is_referrer_tag
@@ -85,7 +85,8 @@ class TagGate:
             self._log.record(judged, verdict, context)
         for verdict in verdicts:
             if verdict.refuses:
-                line = denial_line(verdict.decisions, verdict.reference)
+                advice = None if verdict.is_stored else PUSH_FIRST
+                line = denial_line(verdict.decisions, verdict.reference, advice)
                 raise denied_by_policy(line, denial_detail(verdict.decisions))
         return list(_verifications(verdicts))
 
@@ -104,7 +105,7 @@ class TagGate:
         stored = found[image.key]
         if stored is None:
             # The commit creates it: it can have no signature that counts, and no scan.
-            return self._judge.judge_new(policies, image, found, principal)
+            return replace(self._judge.judge_new(policies, image, found, principal), is_stored=False)
         return self._judge.judge(policies, stored, found, principal)
 
     def _goes_back(self, manifest: Manifest, tag: str, context: ChangeContext) -> bool:

@@ -16,6 +16,7 @@ class Verdict:
         evidence: what was judged.
         records: the records that the decisions rely on, as they were read.
         is_verified: whether signatures were just verified, so that trust in the store is newer than in `records`.
+        is_stored: whether the image is in the registry, rather than just pushed.
     """
 
     manifest: Manifest
@@ -23,6 +24,7 @@ class Verdict:
     evidence: Evidence
     records: tuple[Record, ...]
     is_verified: bool
+    is_stored: bool = True
 
     @property
     def refuses(self) -> bool:
