@@ -59,7 +59,10 @@ def configure_rules(settings: Settings, registry: Registry) -> None:
     author = f"configuration with serial {document.serial}" if document.serial else "configuration"
 
     def apply() -> None:
-        _log(apply_configured(registry.metadata, document, author, now), author, document.serial)
+        update = apply_configured(registry.metadata, document, author, now)
+        _log(update, author, document.serial)
+        if not registry.scans_images:
+            _warn_without_scans(update.policies)
 
     try:
         apply()
@@ -112,6 +115,24 @@ def _log(update: RulesUpdate, by: str, serial: int) -> None:
             "the registry's rules differ from the configuration, and stay (recorded -> configured): %s; change them %s",
             difference,
             advice,
+        )
+
+
+def _warn_without_scans(text: str) -> None:
+    """Warn of policies that need scans in a registry that scans nothing: no image that is pushed now would pass."""
+    if '"scan"' not in text:
+        return
+    # Imported here, since a cold start needs them only where there are policies.
+    from lading.policies.policy_json import policies_of
+
+    try:
+        names = [each.name for each in policies_of(text) if each.needs_facts]
+    except ValueError:
+        return  # of a newer release: the gates report it
+    if names:
+        log.warning(
+            "images are not scanned here (--scan), and by these policies none passes that is pushed: %s",
+            ", ".join(names),
         )
 
 

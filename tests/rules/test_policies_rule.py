@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from lading.configured_rules import PolicyChanges, configured_rules
+from lading.configured_rules import PolicyChanges, configure_rules, configured_rules
 from lading.policies.policy_json import policies_text, values_of
 from lading.registry.registry import Registry
 from lading.registry.rules.changes import REGISTRY, RuleChange, RulesDocument, RulesError, check_document
@@ -164,3 +164,19 @@ def test_a_file_that_changes_is_applied_again(registry: Registry, tmp_path: Path
         assert record is not None
         (value,) = values_of(record.policies)
         assert value["mode"] == expected, mode
+
+
+@pytest.mark.parametrize("scans_images", [True, False])
+@pytest.mark.parametrize("requirement", ["scan", "signatures"])
+def test_a_start_warns_of_policies_that_need_scans_where_nothing_scans(
+    registry: Registry, scans_images: bool, requirement: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    value = {"scan": table(scan=SCAN), "signatures": table(signatures=signatures("release"))}[requirement]
+    registry.scans_images = scans_images
+    for given in ({"policies": json.dumps([value])}, {}):
+        caplog.clear()
+        configure_rules(load_settings({}, given), registry)
+
+        warned = [each.getMessage() for each in caplog.records if "not scanned here" in each.getMessage()]
+        expected = requirement == "scan" and not scans_images
+        assert [each.rpartition(": ")[2] for each in warned] == (["prod"] if expected else []), "recorded ones as well"

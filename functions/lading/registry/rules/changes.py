@@ -22,6 +22,7 @@ from lading.registry.rules.effective import check_known, undelete_of
 from lading.registry.rules.rule_types import (
     BY_NAME,
     DEFAULT_UNDELETE,
+    POLICIES,
     RULE_TYPES,
     UNDELETE,
     Value,
@@ -87,6 +88,7 @@ class RulesUpdate:
         number: the number of changes of the registry's rules after this one.
         serial: the recorded serial after it.
         applied: False if a configuration was not applied, since its serial is not above the recorded one.
+        policies: the registry's policies of images after it, if a configuration was applied or compared.
     """
 
     changes: Sequence[RuleChange] = ()
@@ -94,6 +96,7 @@ class RulesUpdate:
     number: int = 0
     serial: int = 0
     applied: bool = True
+    policies: str = ""
 
 
 @dataclass(slots=True)
@@ -174,7 +177,7 @@ def apply_configured(
         _draft_registry(draft, registry, wanted, edited, serial)
         draft.applied = applied
         draft.drift = _drift(wanted, configured, document.serial)
-        return _commit(metadata, draft, dry_run)
+        return replace(_commit(metadata, draft, dry_run), policies=str(wanted.get(POLICIES.name) or ""))
 
     return retry_on_conflict(attempt)
 
