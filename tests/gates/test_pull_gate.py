@@ -8,12 +8,13 @@ from typing import Final
 import pytest
 
 from lading.leader import Leader, is_leader, step_down
+from lading.registry.policies import indexes_above
 from lading.registry.policies.policy_cache import PolicyCache
 from lading.registry.pull import PullRequest
 from lading.registry.registry import Registry
 from lading.scanning.findings import PARTIAL
 from lading_storage.errors import Unavailable
-from lading_storage.protocols import Replace
+from lading_storage.protocols import Delete, Replace
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.jobs import LastPull
 from lading_storage.records.scans import Facts
@@ -124,6 +125,31 @@ def test_an_image_in_another_repository_is_not_vouched_for(registry: Registry, i
 
     assert refused_pull(registry, image.digest) == ""
     assert refused_pull(registry, image.digest, repository="prod/other") != ""
+
+
+@pytest.mark.parametrize("trust", ["verified", "stale", "none"])
+def test_an_index_that_is_signed_vouches_however_many_others_there_are(
+    registry: Registry, image: Manifest, monkeypatch: pytest.MonkeyPatch, trust: str
+) -> None:
+    """Who may push can push indexes of any image: that takes it from nobody who may pull."""
+    monkeypatch.setattr(indexes_above, "PAGE_SIZE", 2)
+    monkeypatch.setattr(indexes_above, "MAX_VERIFIED", 2)
+    set_policies(registry, policy(**signed_by()))
+    contents = [images.index([content_of(registry, image)], annotations={"n": str(each)}) for each in range(7)]
+    signed = max((push_manifest(registry, REPOSITORY, each) for each in contents), key=lambda each: each.digest)
+    signature = sign(registry, signed)
+    if trust == "verified":
+        for act in registry.push.after:
+            act(signature, ())
+    if trust == "none":  # an earlier release wrote none
+        key = Key(Trust, signed.digest, REPOSITORY)
+        stale = registry.metadata.read([key])[key]
+        assert stale is not None
+        registry.metadata.commit([Delete(stale)])
+
+    refused = [bool(refused_pull(forget(registry), image.digest)) for _ in range(4)]
+
+    assert refused == ([True, True, True, False] if trust == "none" else [False] * 4)
 
 
 def test_an_index_whose_signature_is_deleted_vouches_no_more(registry: Registry, image: Manifest) -> None:

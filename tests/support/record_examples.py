@@ -138,6 +138,7 @@ EXAMPLES: list[Record] = [
         verifier=1,
         retry=NOW,
         signatures='[{"signer": "sha256:00"}]',
+        holders=(DIGEST,),
         remarks=("1 signature does not count: it is of another manifest",),
         attachment=True,
         exceptions='[{"policy": "prod"}]',

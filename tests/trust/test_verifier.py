@@ -12,6 +12,7 @@ from lading.registry.trust import signature_referrers, trust_contents, verifier
 from lading.registry.trust.trust_contents import (
     RETRY,
     KeptSignature,
+    chosen_signatures,
     encoded_signatures,
     is_current,
     signatures_of,
@@ -27,7 +28,7 @@ from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.registry_pushes import push_blob, push_image, push_manifest
-from tests.support.signatures import FORGER, OTHER, RELEASE, anchors, name_of, sign, sign_by_tag
+from tests.support.signatures import FORGER, OTHER, RELEASE, anchors, name_of, require_signatures, sign, sign_by_tag
 from tests.support.store_hooks import RecordedMetadata
 from tests.support.vex_documents import attach, bundle, envelope
 
@@ -259,8 +260,9 @@ def test_the_same_signer_is_kept_once(clock: FakeClock) -> None:
     made = Signature(signer="sha256:00", format="cosign-tag", expires=clock() + timedelta(hours=1))
     newer, older = (KeptSignature(made, digest, clock()) for digest in ("newer", "older"))
 
-    text, omitted = encoded_signatures([newer, older])
+    chosen, omitted = chosen_signatures([newer, older], lambda each: True)
 
+    text = encoded_signatures(chosen)
     trust = Trust(id=ABSENT, repository=A, created=clock(), verified=clock(), signatures=text)
     assert (signatures_of(trust, clock()), omitted) == ((newer,), 0)
     assert signatures_of(trust, clock() + timedelta(hours=1)) == (), "it has expired"
@@ -270,10 +272,45 @@ def test_signatures_are_limited_in_bytes(clock: FakeClock, monkeypatch: pytest.M
     monkeypatch.setattr(trust_contents, "MAX_CONTENT", 300)
     kept = [KeptSignature(Signature(signer=str(each), format="cosign-tag"), "d", clock()) for each in range(9)]
 
-    text, omitted = encoded_signatures(kept)
+    chosen, omitted = chosen_signatures(kept, lambda each: each.signer == "8")
 
-    assert len(text) <= 300
+    assert len(text := encoded_signatures(chosen)) <= 300
     assert len(json.loads(text)) + omitted == 9
+    assert "8" in [each.signature.signer for each in chosen], "what counts is kept before others"
+
+
+def test_a_signature_that_counted_is_not_lost_among_many(
+    registry: Registry, image: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signature_referrers, "MAX_MANIFESTS", 2)
+    first, second = sign(registry, image), sign(registry, image, OTHER)
+    assert signers(registry, image) == [name_of(OTHER), name_of(RELEASE)]
+    for number in range(3):
+        sign(registry, image, FORGER, number=number)
+
+    assert signers(registry, image) == [name_of(OTHER), name_of(RELEASE)]
+    registry.deletion.manifest(A, second.digest)
+    assert signers(registry, image) == [name_of(RELEASE)]
+    registry.deletion.manifest(A, first.digest)
+    assert signers(registry, image) == []
+
+
+def test_a_signature_that_is_pushed_is_verified_however_many_there_are(
+    registry: Registry, image: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signature_referrers, "MAX_MANIFESTS", 0)
+    require_signatures(registry.metadata)
+    sign(registry, image, FORGER)
+    assert signers(registry, image) == []
+    signed = sign(registry, image)
+
+    for act in registry.push.after:
+        act(signed, ())
+
+    assert signers(registry, image) == [name_of(RELEASE)]
+    for other in (image, push_image(registry, A, "v2")):
+        trust = registry.verifier.trust_of(A, other.digest, anchors(RELEASE), pushed=signed.digest)
+        assert bool(trust.signatures) is (other is image), "it is one of its own subject alone"
 
 
 def test_pushes_know_the_types_of_signatures() -> None:

@@ -37,6 +37,11 @@ def evaluate(policy: Policy, evidence: Evidence, principal: str) -> Decision:
     )
 
 
+def lacks_signatures(policy: Policy, evidence: Evidence) -> bool:
+    """Return whether a policy requires signatures that neither an image has, nor one of the indexes in the evidence."""
+    return any(True for each in policy.signature_requirements() for _ in _signature_failures(each, evidence))
+
+
 def _outcome(policy: Policy, is_error: bool) -> Outcome:
     """Return what becomes of an image that does not pass, and is not exempt."""
     if is_error and policy.on_error != DENY:

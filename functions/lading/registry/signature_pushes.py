@@ -37,14 +37,14 @@ class SignaturePushes:
         step_down()
         for key in keys:
             try:
-                self._verify(key.repository, key.id)
+                self._verify(key.repository, key.id, manifest.digest if manifest.subject == key.id else "")
             except RegistryError:
                 # The subject is not pushed yet: cosign and oras can copy signatures first.
                 log.debug("%s@%s has a signature, and is not there", key.repository, key.id)
             except Exception as error:
                 log.warning("the signatures of %s@%s are not verified yet: %s", key.repository, key.id, error)
 
-    def _verify(self, repository: str, digest: str) -> None:
+    def _verify(self, repository: str, digest: str, pushed: str) -> None:
         read = self._policies.begin(repository)
         policies = read.of(self._metadata.read(read.keys) if read.keys else Found({}))
         if not policies:
@@ -52,4 +52,4 @@ class SignaturePushes:
         from lading.registry.policies.anchors import anchors_of, needs_signatures
 
         if signing := tuple(each for each in policies if needs_signatures(each)):
-            self._verifier().trust_of(repository, digest, anchors_of(signing))
+            self._verifier().trust_of(repository, digest, anchors_of(signing), pushed)

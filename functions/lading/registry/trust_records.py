@@ -27,7 +27,7 @@ SIGNATURE_TYPES: Final = frozenset(
 )
 """Types of artifacts that may be signatures of their subject (lading.signatures.signature, which no push imports)."""
 
-TRUST_SIZE: Final = 1_500
+TRUST_SIZE: Final = 2_500
 """Bytes that a trust adds to a commit at most, unless it has exceptions (lading_storage.commit_size)."""
 
 _SIGNATURE_TAG: Final = re.compile(r"sha256-([0-9a-f]{64})\.sig")
@@ -122,6 +122,6 @@ def _stale_write(found: Found, key: Key[Trust], now: datetime) -> Write:
 
 
 def as_stale(trust: Trust) -> Trust:
-    """Return trust of which only the exceptions count."""
-    stale = Trust(id=trust.id, repository=trust.repository, created=trust.created, exceptions=trust.exceptions)
-    return replace(stale, version=trust.version)
+    """Return trust of which only the exceptions count. What held signatures is verified before others."""
+    stale = Trust(id=trust.id, repository=trust.repository, created=trust.created)
+    return replace(stale, exceptions=trust.exceptions, holders=trust.holders, version=trust.version)

@@ -5,7 +5,7 @@ Candidate ──verify, with Anchors──▶ VerificationResult: the signatures
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
@@ -109,6 +109,10 @@ class TrustedRoot:
     content: bytes | None = None
 
 
+def _counts_always(signature: Signature) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchors:
     """What signatures are verified with: all that policies name.
@@ -117,11 +121,13 @@ class Anchors:
         keys: by fingerprint.
         certificates: trust anchors of notation's signatures, by fingerprint.
         trusted_root: by which any identity is verified; which identities count decides the policy.
+        counts: whether a policy names the signer of a signature that holds: those are kept before others.
     """
 
     keys: Mapping[str, PublicKey] = field(default_factory=dict)
     certificates: Mapping[str, Certificate] = field(default_factory=dict)
     trusted_root: TrustedRoot | None = None
+    counts: Callable[[Signature], bool] = field(default=_counts_always, compare=False)
 
     @property
     def fingerprints(self) -> tuple[str, ...]:

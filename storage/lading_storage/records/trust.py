@@ -28,6 +28,9 @@ class Trust(Record):
             again.
         retry: when signatures are verified again whose bytes could not be read, or None.
         signatures: those that are valid, as JSON: [{signer, identity, issuer, format, digest, at, expires}].
+        holders: the digests of the manifests that hold them, but for signatures that no policy asks for. A stale record
+            keeps them: they are verified before others, so that a signature that counts is not lost among many that
+            anyone may push.
         remarks: why others do not count, for people.
         attachment: whether the manifest itself is a signature or an attestation, judged by its content.
         exceptions: live exceptions from policies, as JSON: [{policy, until, reason, by}]. Verification keeps them.
@@ -44,6 +47,7 @@ class Trust(Record):
     verifier: int = 0
     retry: datetime | None = None
     signatures: str = ""
+    holders: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     attachment: bool = False
     exceptions: str = ""

@@ -69,12 +69,14 @@ class Wanted:
         tag: that attaches a manifest as well, which comes first; "" for none.
         limit: the maximum number of referrers.
         excluded: the digests of referrers that are not wanted.
+        first: the digests of referrers that come before all others, and are not among the number.
     """
 
     types: Collection[str]
     tag: str
     limit: int
     excluded: Collection[str] = ()
+    first: Sequence[str] = ()
 
     def includes(self, manifest: Manifest) -> bool:
         """Return whether a referrer is wanted. Earlier releases recorded types as they were pushed."""
@@ -96,13 +98,17 @@ class ReferrerContents:
         all_listed = self._metadata.find(query)
         listed = [each for each in all_listed if wanted.includes(each)]
         listed.sort(key=lambda each: (each.created, each.id), reverse=True)
-        chosen = [each.key for each in listed if each.size <= MAX_MANIFEST][: wanted.limit]
+        first = [Key(Manifest, each, repository) for each in wanted.first]
+        others = [each.key for each in listed if each.size <= MAX_MANIFEST and each.key not in first]
         tags = [Key(Tag, wanted.tag, repository)] if wanted.tag else []
-        keys: list[Key[Any]] = [*tags, *chosen]
+        keys: list[Key[Any]] = [*first, *tags, *others[: wanted.limit]]
         found = self._metadata.read(keys) if keys else None
         manifests = [each for key in keys if found is not None and (each := found[key]) is not None]
-        omitted = len(listed) - len(chosen) + (len(all_listed) == MAX_REFERRERS)
-        return [each for each in manifests if each.size <= MAX_MANIFEST], omitted
+        read = {each.key for each in manifests}
+        omitted = sum(each.key not in read for each in listed) + (len(all_listed) == MAX_REFERRERS)
+        return [
+            each for each in manifests if each.size <= MAX_MANIFEST and _is_attached(each, subject, wanted)
+        ], omitted
 
     def layers(self, manifest: Manifest | Tag) -> Sequence[ReferrerLayer]:
         """Return the layers of a manifest, the last one first: cosign appends new ones.
@@ -136,6 +142,11 @@ class ReferrerContents:
         if digest_of(content, algorithm_of(layer.digest)) != layer.digest:
             raise ContentUnreadable("its bytes are missing or damaged", may_return=True)
         return content
+
+
+def _is_attached(manifest: Manifest | Tag, subject: str, wanted: Wanted) -> bool:
+    """Return whether a manifest is one that was listed, or could have been, or what a tag attaches."""
+    return isinstance(manifest, Tag) or (manifest.subject == subject and wanted.includes(manifest))
 
 
 def _layer(fields: Any, inherited: Mapping[str, str]) -> ReferrerLayer | None:

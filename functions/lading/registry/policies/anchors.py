@@ -1,13 +1,14 @@
 """Anchors of policies: all keys, certificates and roots that they name. One verification tries them all."""
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 from lading.policies.policy import Policy, SignatureRequirement
 
 if TYPE_CHECKING:
-    from lading.signatures.signature import Anchors, TrustedRoot
+    from lading.signatures.signature import Anchors, Signature, TrustedRoot
 
 MAX_CACHED: Final = 100
 """Sets of policies whose anchors are cached: those of a repository are the same for each pull."""
@@ -16,6 +17,11 @@ MAX_CACHED: Final = 100
 def needs_signatures(policy: Policy) -> bool:
     """Return whether a policy has a requirement of signatures."""
     return any(True for _ in policy.signature_requirements())
+
+
+def counts(policies: tuple[Policy, ...], signature: "Signature") -> bool:
+    """Return whether a signature that holds is one of a signer of some policies."""
+    return any(signer.signed(signature) for each in _requirements(policies) for signer in each.signers)
 
 
 @lru_cache(MAX_CACHED)
@@ -37,7 +43,7 @@ def anchors_of(policies: tuple[Policy, ...]) -> "Anchors":
     keys = dict.fromkeys(key.pem for each in required for key in each.keys)
     certificates = dict.fromkeys(anchor.pem for each in required for anchor in each.certificates)
     root = _trusted_root() if any(each.identities for each in required) else None
-    return load_anchors(tuple(keys), tuple(certificates), root)
+    return replace(load_anchors(tuple(keys), tuple(certificates), root), counts=partial(counts, policies))
 
 
 def _requirements(policies: Sequence[Policy]) -> Iterator[SignatureRequirement]:

@@ -15,16 +15,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from lading.leader import step_down
-from lading.policies.evaluate import evaluate, exemption_of
+from lading.policies.evaluate import evaluate, exemption_of, lacks_signatures
 from lading.policies.evidence import ALLOWED, Decision, Evidence
 from lading.registry.change_context import Clock
 from lading.registry.errors import RegistryError
-from lading.registry.policies.anchors import needs_signatures
+from lading.registry.policies.anchors import counts, fingerprints_of, needs_signatures
+from lading.registry.policies.indexes_above import Above, IndexesAbove
 from lading.registry.policies.trust_reader import TrustReader
 from lading.registry.policies.verdict import Verdict
 from lading.registry.trust.trust_contents import exceptions_of
 from lading_storage.protocols import Found, MetadataStore
-from lading_storage.query import Query
 from lading_storage.records.core import Key, Manifest, Record
 from lading_storage.records.scans import Facts
 from lading_storage.records.trust import Trust
@@ -32,9 +32,6 @@ from lading_storage.records.trust import Trust
 if TYPE_CHECKING:
     from lading.policies.policy import Policy
     from lading.registry.trust.verifier import Verifier
-
-MAX_INDEXES: Final = 20
-"""Indexes of one image whose signatures are read."""
 
 MAX_HINTS: Final = 10_000
 """Images of which it is known which index vouched for them."""
@@ -51,6 +48,7 @@ class Judge:
         self._metadata = metadata
         self._verifier = verifier
         self._clock = clock
+        self._indexes_above = IndexesAbove(metadata)
         self._hints: dict[tuple[str, str], str] = {}
 
     def keys(self, repository: str, digest: str) -> list[Key[Any]]:
@@ -98,13 +96,13 @@ class Judge:
         except MALFORMED as error:
             evidence = replace(evidence, unreadable=f"its trust cannot be read ({type(error).__name__})")
         decisions = _decisions(policies, evidence, principal)
-        if not evidence.unreadable and _may_pass_by_index(signers, decisions):
-            for vouched in self._vouched(evidence, found, reader, records):
+        if not evidence.unreadable and _may_pass_by_index(signers, evidence, decisions):
+            for vouched in self._vouched(signers, evidence, found, reader, records):
                 evidence, before = vouched, decisions
                 decisions = _decisions(policies, evidence, principal)
                 if decisions != before:
                     self._hint(evidence, records[-1].id)
-                if not _may_pass_by_index(signers, decisions):
+                if not _may_pass_by_index(signers, evidence, decisions):
                     break
         return Verdict(manifest, decisions, evidence, (*records, *reader.records), reader.is_verified)
 
@@ -123,24 +121,29 @@ class Judge:
         return replace(evidence, signatures=signatures, exceptions=exceptions_of(found[key], evidence.now))
 
     def _vouched(
-        self, evidence: Evidence, found: Found, reader: TrustReader, records: list[Record]
+        self,
+        signers: "tuple[Policy, ...]",
+        evidence: Evidence,
+        found: Found,
+        reader: TrustReader,
+        records: list[Record],
     ) -> Iterator[Evidence]:
         """Yield the evidence with the signatures of each index that contains the image, of one more at a time.
 
-        The index is then the last one of `records`.
+        The index is then the last one of `records`. Signatures of other signers than the policies' are left out.
         """
-        for index, trust in self._indexes(evidence, found):
+        for index, trust in self._indexes(signers, evidence, found):
             try:
                 signatures = reader.signatures(trust, Key(Trust, index.digest, index.repository))
             except (RegistryError, *MALFORMED):
                 # It was deleted meanwhile, or its trust cannot be read.
                 continue
-            if signatures:
+            if signatures := tuple(each for each in signatures if counts(signers, each)):
                 records.append(index)
                 evidence = replace(evidence, parents=(*evidence.parents, signatures))
                 yield evidence
 
-    def _indexes(self, evidence: Evidence, found: Found) -> Iterator[tuple[Manifest, Trust | None]]:
+    def _indexes(self, signers: "tuple[Policy, ...]", evidence: Evidence, found: Found) -> Iterator[Above]:
         """Yield the live indexes that contain an image, with their trust: the one that vouched before comes first."""
         repository, digest = evidence.repository, evidence.digest
         hint = self._hints.get((repository, digest), "")
@@ -148,11 +151,9 @@ class Judge:
         if known is not None and found.has_read(key) and digest in known.children:
             yield known, found[key]
         step_down()
-        query = Query(Manifest, {"children": digest}, repository=repository, limit=MAX_INDEXES)
-        others = [each for each in self._metadata.find(query) if known is None or each.digest != known.digest]
-        keys = [Key(Trust, each.digest, repository) for each in others]
-        read = self._metadata.read(keys) if keys else Found({})
-        yield from zip(others, (read[each] for each in keys), strict=True)
+        for index, trust in self._indexes_above.of(repository, digest, fingerprints_of(signers), evidence.now):
+            if known is None or index.digest != known.digest:
+                yield index, trust
 
     def _hint(self, evidence: Evidence, index: str) -> None:
         if len(self._hints) >= MAX_HINTS:
@@ -164,7 +165,7 @@ def _decisions(policies: "tuple[Policy, ...]", evidence: Evidence, principal: st
     return tuple(evaluate(each, evidence, principal) for each in policies)
 
 
-def _may_pass_by_index(signers: "tuple[Policy, ...]", decisions: tuple[Decision, ...]) -> bool:
+def _may_pass_by_index(signers: "tuple[Policy, ...]", evidence: Evidence, decisions: tuple[Decision, ...]) -> bool:
     """Return whether signatures of an index could change a decision."""
-    names = {each.name for each in signers}
-    return any(each.policy in names and each.outcome != ALLOWED for each in decisions)
+    open_names = {each.policy for each in decisions if each.outcome != ALLOWED}
+    return any(each.name in open_names and lacks_signatures(each, evidence) for each in signers)

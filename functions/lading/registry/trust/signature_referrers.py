@@ -1,7 +1,7 @@
 """Signatures among the referrers of a manifest, and under its tag `sha256-….sig`: what is to be verified.
 
-The newest manifests are read, and of these small layers first, so that no large ones take the place of signatures.
-What is left out, or cannot be read, is in the remarks. None of it is trusted.
+Those that held signatures before are read, and the newest. Of these small layers come first, so that no large ones take
+the place of signatures. What is left out, or cannot be read, is in the remarks. None of it is trusted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from lading.signatures.signature import FORMATS, MAX_SIGNATURE, Candidate
 from lading_storage.records.core import Manifest, Tag
 
 MAX_MANIFESTS: Final = 50
-"""Manifests that are read, besides the one under the tag: the newest ones."""
+"""Manifests that are read, besides the one under the tag and those that come first: the newest ones."""
 
 MAX_LAYERS: Final = 50
 """Layers of one manifest that are read: the last ones."""
@@ -77,12 +77,17 @@ class SignatureReferrers:
         """Read `contents`."""
         self._contents = contents
 
-    def read(self, repository: str, digest: str) -> FoundCandidates:
+    def read(self, repository: str, digest: str, first: Sequence[str] = ()) -> FoundCandidates:
         """Return what may be signatures of a manifest.
 
         This takes a query and a read, and a read and an object for each layer.
+
+        Args:
+            repository: where the manifest is.
+            digest: of the manifest.
+            first: the digests of manifests that are read before all others.
         """
-        wanted = Wanted(SIGNATURE_TYPES, signature_tag(digest), MAX_MANIFESTS)
+        wanted = Wanted(SIGNATURE_TYPES, signature_tag(digest), MAX_MANIFESTS, first=first)
         manifests, omitted = self._contents.newest(repository, digest, wanted)
         places: list[_Place] = []
         failures: list[ContentUnreadable] = []

@@ -1,7 +1,7 @@
 """Contents of a record of trust: what a gate and a listing read. Imports no library of cryptography."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -19,6 +19,9 @@ RETRY: Final = timedelta(minutes=5)
 MAX_SIGNATURES: Final = 50
 MAX_CONTENT: Final = 32 * 1024
 """Signatures of a manifest that are kept, and their characters as JSON."""
+
+MAX_HOLDERS: Final = 10
+"""Manifests with signatures that are read before all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +60,34 @@ def signatures_of(trust: Trust | None, now: datetime) -> tuple[KeptSignature, ..
     return tuple(each for each in kept if each.signature.expires is None or now < each.signature.expires)
 
 
-def encoded_signatures(signatures: Sequence[KeptSignature]) -> tuple[str, int]:
-    """Return the signatures as JSON, each signer and identity once, and the number of those that do not fit."""
+def chosen_signatures(
+    signatures: Sequence[KeptSignature], counts: Callable[[Signature], bool]
+) -> tuple[Sequence[KeptSignature], int]:
+    """Return the signatures that are kept, the newest first, each signer and identity once; and the number of others.
+
+    Any client can have Sigstore vouch for identities, and an authority has more signers than a policy names: such
+    signatures hold as well, and never take the place of those that count.
+
+    Args:
+        signatures: those that hold, the newest first.
+        counts: whether a policy names the signer of one.
+    """
     distinct = {each.signature: each for each in reversed(signatures)}
-    # The newest of each comes first, as in the argument.
     newest = [each for each in signatures if distinct[each.signature] is each]
-    fields = [_fields(each) for each in newest[:MAX_SIGNATURES]]
-    while fields and len(text := _compact(fields)) > MAX_CONTENT:
-        fields.pop()
-    return (text, len(newest) - len(fields)) if fields else ("", len(newest))
+    chosen = sorted(newest, key=lambda each: not counts(each.signature))[:MAX_SIGNATURES]
+    while len(encoded_signatures(chosen)) > MAX_CONTENT:
+        chosen.pop()
+    return sorted(chosen, key=lambda each: each.at, reverse=True), len(newest) - len(chosen)
+
+
+def holders_of(chosen: Sequence[KeptSignature], counts: Callable[[Signature], bool]) -> tuple[str, ...]:
+    """Return the digests of the manifests that hold the signatures that count, the newest first: Trust.holders."""
+    return tuple(dict.fromkeys(each.digest for each in chosen if counts(each.signature)))[:MAX_HOLDERS]
+
+
+def encoded_signatures(signatures: Sequence[KeptSignature]) -> str:
+    """Return signatures as JSON, or "" for none."""
+    return _compact([*map(_fields, signatures)]) if signatures else ""
 
 
 def exceptions_of(trust: Trust | None, now: datetime) -> tuple[OpenedException, ...]:

@@ -26,9 +26,11 @@ from lading.registry.trust.trust_contents import (
     RETRY,
     VERIFIER,
     KeptSignature,
+    chosen_signatures,
     encoded_exceptions,
     encoded_signatures,
     exceptions_of,
+    holders_of,
     is_current,
 )
 from lading.signatures.attachments import AttachmentLayer, attachment_layers, is_attachment
@@ -90,8 +92,14 @@ class Verifier:
         """Return a verifier of the same signatures that keeps nothing in the store, for trials of policies."""
         return Verifier(self._metadata, self._contents, self._clock, writes=False, verify_candidate=self._verify)
 
-    def trust_of(self, repository: str, digest: str, anchors: Anchors) -> Trust:
+    def trust_of(self, repository: str, digest: str, anchors: Anchors, pushed: str = "") -> Trust:
         """Return the trust in a manifest, verified with all of `anchors`, and perhaps with others.
+
+        Args:
+            repository: where the manifest is.
+            digest: of the manifest.
+            anchors: of the policies that name the repository.
+            pushed: the digest of a signature that was just pushed: it is read, however many others there are.
 
         Raises:
             RegistryError: MANIFEST_UNKNOWN.
@@ -99,18 +107,18 @@ class Verifier:
         """
         step_down()
         with self._locks[hash((repository, digest)) % len(self._locks)]:
-            return retry_on_conflict(lambda: self._attempt(repository, digest, anchors))
+            return retry_on_conflict(lambda: self._attempt(repository, digest, anchors, pushed))
 
-    def _attempt(self, repository: str, digest: str, anchors: Anchors) -> Trust:
+    def _attempt(self, repository: str, digest: str, anchors: Anchors, pushed: str) -> Trust:
         key, manifest_key = Key(Trust, digest, repository), Key(Manifest, digest, repository)
         found = self._metadata.read([key, manifest_key])
         trust, manifest, now = found[key], found[manifest_key], self._clock(found.read_at)
         trust = trust if self._writes else self._unwritten.get(key)
         if manifest is None:
             raise RegistryError(MANIFEST_UNKNOWN, {"digest": digest})
-        if trust is not None and is_current(trust, anchors.fingerprints, now):
+        if trust is not None and is_current(trust, anchors.fingerprints, now) and not pushed:
             return trust
-        verified = self._verified(manifest, anchors, trust, now)
+        verified = self._verified(manifest, anchors, trust, pushed, now)
         if not self._writes:
             self._unwritten[key] = verified
         elif trust is not None:
@@ -120,13 +128,16 @@ class Verifier:
             self._metadata.commit([Create(verified), Verify(manifest_key, manifest.version)])
         return verified
 
-    def _verified(self, manifest: Manifest, anchors: Anchors, before: Trust | None, now: datetime) -> Trust:
+    def _verified(
+        self, manifest: Manifest, anchors: Anchors, before: Trust | None, pushed: str, now: datetime
+    ) -> Trust:
         """Return the trust in a manifest as its signatures say, with the exceptions and the version of `before`."""
         found = FoundCandidates([])
         if anchors.fingerprints:
-            found = self._referrers.read(manifest.repository, manifest.digest)
+            first = [*([pushed] if pushed else []), *(before.holders if before else ())]
+            found = self._referrers.read(manifest.repository, manifest.digest, list(dict.fromkeys(first)))
         signatures, reasons = self._signatures(found, manifest.digest, anchors, now)
-        encoded, omitted = encoded_signatures(signatures)
+        chosen, omitted = chosen_signatures(signatures, anchors.counts)
         attachment, is_whole = self._is_attachment(manifest)
         verified = Trust(
             id=manifest.digest,
@@ -136,7 +147,8 @@ class Verifier:
             verified_with=anchors.fingerprints,
             verifier=VERIFIER,
             retry=now + RETRY if found.may_return or not is_whole else None,
-            signatures=encoded,
+            signatures=encoded_signatures(chosen),
+            holders=holders_of(chosen, anchors.counts),
             remarks=_remarks([*reasons, *found.unread], found.omitted + omitted),
             attachment=attachment,
             exceptions=encoded_exceptions(exceptions_of(before, now)),

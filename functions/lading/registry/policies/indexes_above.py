@@ -1,0 +1,63 @@
+"""IndexesAbove: the live indexes that contain a manifest, with their trust, those first that are likely to vouch.
+
+    indexes, page by page ─▶ trust that is current: those with signatures
+                          └▶ stale or none: verified at the end, a few for each decision: later ones find the rest
+
+Who may push can push indexes of any image: however many there are, the one that is signed is found. Its push of the
+signature verified it, so that it is among the first.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Final
+
+from lading.registry.pagination import find_all
+from lading.registry.trust.trust_contents import is_current
+from lading_storage.protocols import MetadataStore
+from lading_storage.records.core import Key, Manifest
+from lading_storage.records.trust import Trust
+
+MAX_INDEXES: Final = 1_000
+"""Indexes of one manifest that are searched."""
+
+MAX_VERIFIED: Final = 20
+"""Of these, those whose signatures are verified for one decision."""
+
+PAGE_SIZE: Final = 100
+
+Above = tuple[Manifest, Trust | None]
+
+
+class IndexesAbove:
+    """Indexes of one registry."""
+
+    def __init__(self, metadata: MetadataStore) -> None:
+        """Read from `metadata`."""
+        self._metadata = metadata
+
+    def of(self, repository: str, digest: str, fingerprints: Iterable[str], now: datetime) -> Iterator[Above]:
+        """Yield the live indexes that contain a manifest, without content, and their trust.
+
+        Args:
+            repository: of the manifest, and of the indexes.
+            digest: of the manifest.
+            fingerprints: of all keys, certificates and roots that count.
+            now: the time.
+
+        Raises:
+            StorageError: the store failed.
+        """
+        unverified: list[Above] = []
+        indexes = islice(find_all(self._metadata, Manifest, {"children": digest}, repository), MAX_INDEXES)
+        while page := list(islice(indexes, PAGE_SIZE)):
+            keys = [Key(Trust, each.digest, repository) for each in page]
+            found = self._metadata.read(keys)
+            for index, key in zip(page, keys, strict=True):
+                if (trust := found[key]) is None or not is_current(trust, fingerprints, now):
+                    unverified.append((index, trust))
+                elif trust.signatures:
+                    yield index, trust
+        # Where there is trust, there was a signature, or an earlier decision verified it.
+        unverified.sort(key=lambda each: each[1] is None)
+        yield from unverified[:MAX_VERIFIED]
