@@ -8,13 +8,12 @@ from typing import Final
 import pytest
 
 from lading.leader import Leader, is_leader, step_down
-from lading.registry.policies import indexes_above
 from lading.registry.policies.policy_cache import PolicyCache
 from lading.registry.pull import PullRequest
 from lading.registry.registry import Registry
 from lading.scanning.findings import PARTIAL
 from lading_storage.errors import Unavailable
-from lading_storage.protocols import Delete, Replace
+from lading_storage.protocols import Replace
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.jobs import LastPull
 from lading_storage.records.scans import Facts
@@ -22,7 +21,17 @@ from lading_storage.records.trust import Trust
 from lading_storage.stores import Stores
 from tests.support import images
 from tests.support.fake_clock import FakeClock
-from tests.support.policies import REPOSITORY, SCANNED, policy, pulled, refused_pull, set_policies, signed_by
+from tests.support.policies import (
+    REPOSITORY,
+    SCANNED,
+    content_of,
+    forget,
+    policy,
+    pulled,
+    refused_pull,
+    set_policies,
+    signed_by,
+)
 from tests.support.registry_pushes import push_blob, push_image, push_manifest
 from tests.support.scan_results import finding, report_of, store_result
 from tests.support.signatures import FORGER, OTHER, RELEASE, sign, sign_by_tag
@@ -39,11 +48,6 @@ def clock() -> FakeClock:
 @pytest.fixture
 def image(registry: Registry) -> Manifest:
     return push_image(registry, REPOSITORY, "v1")
-
-
-def forget(registry: Registry) -> Registry:
-    """Return the registry in a process that has just started."""
-    return Registry(registry.objects, registry.metadata, clock=registry._clock)
 
 
 @pytest.mark.parametrize("sign_it", [sign, sign_by_tag])
@@ -95,91 +99,6 @@ def test_a_key_that_is_added_counts_and_one_that_is_removed_does_not(registry: R
 
     set_policies(registry, policy(**signed_by(RELEASE)))
     assert refused_pull(registry, "v1") != ""
-
-
-def content_of(registry: Registry, image: Manifest) -> bytes:
-    return registry.manifests.content(registry.manifests.find(image.repository, image.digest))
-
-
-def index_of(registry: Registry, image: Manifest) -> Manifest:
-    return push_manifest(registry, image.repository, images.index([content_of(registry, image)]), "index")
-
-
-def test_a_signed_index_vouches_for_its_images_in_the_same_repository(registry: Registry, image: Manifest) -> None:
-    set_policies(registry, policy(**signed_by()))
-    index = index_of(registry, image)
-    assert pulled(registry, "index") == "", "an index is not gated: its images are"
-    assert refused_pull(registry, image.digest) != ""
-
-    sign(registry, index)
-    assert refused_pull(registry, image.digest) == ""
-    assert refused_pull(forget(registry), image.digest) == ""
-
-
-def test_an_image_in_another_repository_is_not_vouched_for(registry: Registry, image: Manifest) -> None:
-    set_policies(registry, policy(**signed_by()))
-    sign(registry, index_of(registry, image))
-    for digest in image.blobs:
-        registry.blobs.mount("prod/other", digest, REPOSITORY, lambda name: True)
-    push_manifest(registry, "prod/other", content_of(registry, image), "v1")
-
-    assert refused_pull(registry, image.digest) == ""
-    assert refused_pull(registry, image.digest, repository="prod/other") != ""
-
-
-@pytest.mark.parametrize("trust", ["verified", "stale", "none"])
-def test_an_index_that_is_signed_vouches_however_many_others_there_are(
-    registry: Registry, image: Manifest, monkeypatch: pytest.MonkeyPatch, trust: str
-) -> None:
-    """Who may push can push indexes of any image: that takes it from nobody who may pull."""
-    monkeypatch.setattr(indexes_above, "PAGE_SIZE", 2)
-    monkeypatch.setattr(indexes_above, "MAX_VERIFIED", 2)
-    set_policies(registry, policy(**signed_by()))
-    contents = [images.index([content_of(registry, image)], annotations={"n": str(each)}) for each in range(7)]
-    signed = max((push_manifest(registry, REPOSITORY, each) for each in contents), key=lambda each: each.digest)
-    signature = sign(registry, signed)
-    if trust == "verified":
-        for act in registry.push.after:
-            act(signature, ())
-    if trust == "none":  # an earlier release wrote none
-        key = Key(Trust, signed.digest, REPOSITORY)
-        stale = registry.metadata.read([key])[key]
-        assert stale is not None
-        registry.metadata.commit([Delete(stale)])
-
-    refused = [bool(refused_pull(forget(registry), image.digest)) for _ in range(4)]
-
-    assert refused == ([True, True, True, False] if trust == "none" else [False] * 4)
-
-
-def test_an_index_whose_signature_is_deleted_vouches_no_more(registry: Registry, image: Manifest) -> None:
-    set_policies(registry, policy(**signed_by()))
-    index = index_of(registry, image)
-    signature = sign(registry, index)
-    assert refused_pull(registry, image.digest) == ""
-
-    registry.deletion.manifest(REPOSITORY, signature.digest)
-    assert refused_pull(registry, image.digest) != ""
-
-    sign(registry, index, number=2)
-    assert refused_pull(registry, image.digest) == ""
-    registry.deletion.manifest(REPOSITORY, index.digest)
-    assert refused_pull(registry, image.digest) != "", "the hint is no record"
-
-
-@pytest.mark.parametrize(("name", "value"), [("data", "e30="), ("urls", ["https://example.com/manifest"])])
-def test_an_index_whose_manifests_are_elsewhere_is_gated(
-    registry: Registry, image: Manifest, name: str, value: object
-) -> None:
-    """containerd takes an image that an index has, or whose URL it has, and does not request it here."""
-    set_policies(registry, policy(**signed_by()))
-    fields = json.loads(images.index([content_of(registry, image)]))
-    fields["manifests"][0][name] = value
-    index = push_manifest(registry, REPOSITORY, json.dumps(fields).encode(), "embedded")
-
-    assert refused_pull(registry, "embedded").startswith(UNSIGNED)
-    sign(registry, index)
-    assert refused_pull(registry, "embedded") == ""
 
 
 def test_what_is_a_signature_by_its_content_may_be_pulled(registry: Registry, image: Manifest) -> None:

@@ -13,6 +13,7 @@ from lading.registry.policies.policy_cache import PolicyCache
 from lading.registry.pull import PullRequest
 from lading.registry.registry import Registry
 from lading.registry.rules.changes import REGISTRY, RulesDocument, change_rules
+from lading_storage.records.core import Manifest
 from tests.support.signatures import RELEASE
 
 REPOSITORY: Final = "prod/app"
@@ -62,3 +63,13 @@ def refusal(act: Callable[[], object]) -> str:
 def refused_pull(registry: Registry, reference: str, principal: str = "", repository: str = REPOSITORY) -> str:
     """Return the message with which a pull is refused, or ""."""
     return refusal(lambda: pulled(registry, reference, principal, repository))
+
+
+def content_of(registry: Registry, image: Manifest) -> bytes:
+    """The bytes of a manifest."""
+    return registry.manifests.content(registry.manifests.find(image.repository, image.digest))
+
+
+def forget(registry: Registry) -> Registry:
+    """The registry in a process that has just started."""
+    return Registry(registry.objects, registry.metadata, clock=registry._clock)
