@@ -5,13 +5,15 @@
 
 locals {
   root = "${path.module}/.."
+  # Policies that name identities need the library of Sigstore, which is large.
+  identities = strcontains(jsonencode(var.policies), "\"identities\"")
   code = merge(
     { for name in fileset("${local.root}/functions", "lading/**/*.py") : name => file("${local.root}/functions/${name}") },
     { for name in fileset("${local.root}/storage", "lading_storage/**/*.py") : name => file("${local.root}/storage/${name}") },
     { "main.py" = file("${local.root}/functions/main.py") },
   )
   requirements = {
-    registry = join("", [for name in concat(["requirements.txt"], local.sidecar ? [] : ["requirements-envoy.txt"], local.traces ? ["requirements-traces.txt"] : []) : file("${local.root}/functions/${name}")])
+    registry = join("", [for name in concat(["requirements.txt"], local.sidecar ? [] : ["requirements-envoy.txt"], local.traces ? ["requirements-traces.txt"] : [], local.identities ? ["requirements-sigstore.txt"] : []) : file("${local.root}/functions/${name}")])
     jobs     = file("${local.root}/functions/requirements.txt")
     scan     = join("", [for name in ["requirements.txt", "requirements-scan.txt"] : file("${local.root}/functions/${name}")])
   }

@@ -173,7 +173,7 @@ run "no_traces" {
     error_message = "Without trace_ratio there must be no variable of traces, and no permission for them."
   }
   assert {
-    condition     = !strcontains(local.requirements.registry, "opentelemetry-sdk") && !contains(keys(google_project_service.this), "telemetry.googleapis.com")
+    condition     = !strcontains(local.requirements.registry, "opentelemetry-sdk") && !strcontains(local.requirements.registry, "sigstore==") && !contains(keys(google_project_service.this), "telemetry.googleapis.com")
     error_message = "Without trace_ratio the image must not have OpenTelemetry's SDK, and its API must not be enabled."
   }
 }
@@ -559,6 +559,19 @@ run "a_policy_that_the_collector_rejects" {
   }
 
   expect_failures = [terraform_data.rights]
+}
+
+run "policies_of_identities" {
+  command = plan
+
+  variables {
+    policies = [{ name = "prod", repositories = ["prod/*"], signatures = { identities = [{ issuer = "https://issuer.example.com", subject = "ci@example.com" }] } }]
+  }
+
+  assert {
+    condition     = strcontains(local.requirements.registry, "\nsigstore==") && !strcontains(local.requirements.jobs, "\nsigstore==")
+    error_message = "The image of the registry, and no other, must have the library of Sigstore."
+  }
 }
 
 run "a_policy_of_images_that_the_registry_rejects" {
