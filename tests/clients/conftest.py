@@ -1,5 +1,6 @@
 """What the tests of clients share."""
 
+from tests.clients.program_images import program, pushed, start
 from tests.support.client_fixtures import commands, content, ctr, docker, docker_address, layout
 
-__all__ = ["commands", "content", "ctr", "docker", "docker_address", "layout"]
+__all__ = ["commands", "content", "ctr", "docker", "docker_address", "layout", "program", "pushed", "start"]

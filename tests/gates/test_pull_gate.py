@@ -12,6 +12,7 @@ from lading.registry.policies.policy_cache import PolicyCache
 from lading.registry.pull import PullRequest
 from lading.registry.registry import Registry
 from lading.scanning.findings import PARTIAL
+from lading_storage.digests import digest_of
 from lading_storage.errors import Unavailable
 from lading_storage.protocols import Replace
 from lading_storage.records.core import Key, Manifest
@@ -107,6 +108,41 @@ def test_what_is_a_signature_by_its_content_may_be_pulled(registry: Registry, im
 
     assert refused_pull(registry, bundle.digest) == "", "its config is the empty object"
     assert refused_pull(registry, by_tag.digest) == ""
+
+
+def push_attestation(registry: Registry, media_type: str, diff_id: str = "") -> Manifest:
+    """Push what BuildKit adds to an index; `diff_id` is that of another layer in its config."""
+    statement = json.dumps({"_type": "https://in-toto.io/Statement/v0.1", "predicate": {}}).encode()
+    rootfs = {"type": "layers", "diff_ids": [diff_id or digest_of(statement)]}
+    config = json.dumps({"architecture": "unknown", "os": "unknown", "rootfs": rootfs}).encode()
+    for blob in (statement, config):
+        push_blob(registry, REPOSITORY, blob)
+    fields = json.loads(images.manifest([], config)) | {"layers": [images.descriptor(statement, media_type)]}
+    return push_manifest(registry, REPOSITORY, json.dumps(fields).encode())
+
+
+def test_attestations_of_buildkit_may_be_pulled(registry: Registry) -> None:
+    """docker 29 pulls them with an image, and a copy of an index needs them; they are never scanned or signed."""
+    set_policies(registry, policy(**signed_by()), policy("scanned", **SCANNED))
+    attestation = push_attestation(registry, "application/vnd.in-toto+json")
+
+    assert refused_pull(registry, attestation.digest) == ""
+    image = push_attestation(registry, "application/vnd.oci.image.layer.v1.tar")
+    assert refused_pull(registry, image.digest) != ""
+    image = push_attestation(registry, "application/vnd.in-toto+json", diff_id=digest_of(b"a program"))
+    assert refused_pull(registry, image.digest) != "", "a node that has the other layer would run it"
+
+
+def test_signatures_of_notation_may_be_pulled(registry: Registry) -> None:
+    set_policies(registry, policy(**signed_by()))
+    push_blob(registry, REPOSITORY, images.EMPTY_CONFIG)
+    push_blob(registry, REPOSITORY, b"envelope")
+    fields = json.loads(images.manifest([])) | {"layers": [images.descriptor(b"envelope", "application/cose")]}
+    fields["config"]["mediaType"] = "application/vnd.cncf.notary.signature"
+
+    signature = push_manifest(registry, REPOSITORY, json.dumps(fields).encode())
+
+    assert refused_pull(registry, signature.digest) == "", "`notation verify` reads it"
 
 
 @pytest.mark.parametrize("disguise", ["subject", "artifactType", "annotations", "tag", "layer"])

@@ -9,7 +9,16 @@ from typing import Any, Final
 
 import pytest
 
-from lading.signatures.attachments import ENVELOPE, MAX_LAYER, attachment_layers, is_attachment
+from lading.signatures.attachments import (
+    ENVELOPE,
+    MAX_CONTAINERS,
+    MAX_LAYER,
+    MAX_STATEMENT,
+    STATEMENT,
+    AttachmentParts,
+    attachment_parts,
+    is_attachment,
+)
 from lading.signatures.signature import SIMPLE_SIGNING, Candidate
 from lading.signatures.verify import verify
 from lading_storage.digests import digest_of
@@ -31,9 +40,9 @@ def archive() -> bytes:
 ARCHIVE: Final = archive()
 
 
-def archive_that_is_json(path: str) -> bytes:
-    """The payload of a signature, after a first name that is the header of an archive and the beginning of a file."""
-    content = f'#!/bin/sh ":"", {SIGNATURE.decode().strip()[1:]}'
+def archive_that_is_json(path: str, statement: bytes = SIGNATURE) -> bytes:
+    """The payload of a signature, or another object, after a name that is the header of an archive."""
+    content = f'#!/bin/sh ":"", {statement.decode().strip()[1:]}'
     content += " " * (-len(content) % 512)
     name = '{"/..'.ljust(100 - len(path), "/") + path
     before = f"{name}0000755 0000000 0000000 {len(content):011o} 00000000000 "
@@ -42,35 +51,84 @@ def archive_that_is_json(path: str) -> bytes:
     return f"{before}{total:06o}  {after}{content}".encode()
 
 
-def manifest(*contents: bytes, media_type: str = SIMPLE_SIGNING, config: str = CONFIG, **fields: Any) -> bytes:
+def manifest(
+    *contents: bytes, media_type: str = SIMPLE_SIGNING, config: str = CONFIG, content: bytes = b"{}", **fields: Any
+) -> bytes:
     layers = [{"mediaType": media_type, "digest": digest_of(each), "size": len(each)} for each in contents]
-    described = {"mediaType": config, "digest": digest_of(b"{}"), "size": 2}
+    described = {"mediaType": config, "digest": digest_of(content), "size": len(content)}
     return json.dumps({"schemaVersion": 2, "config": described, "layers": layers, **fields}).encode()
 
 
-def is_one(content: bytes, blobs: Sequence[bytes]) -> bool:
-    """Ask as the registry does: first the manifest, then its layers."""
+def is_one(content: bytes, blobs: Sequence[bytes], config: bytes = b"{}") -> bool:
+    """Ask as the registry does: first the manifest, then its config and layers."""
     by_digest = {digest_of(each): each for each in blobs}
-    layers = attachment_layers(content)
-    return is_attachment(layers, [by_digest[each.digest] for each in layers])
+    parts = attachment_parts(content)
+    return parts is not None and is_attachment(parts, config, [by_digest[each.digest] for each in parts.layers])
+
+
+def config_of(*contents: bytes, **fields: Any) -> bytes:
+    """The config that cosign and BuildKit write: its layers are those of the manifest."""
+    rootfs = {"type": "layers", "diff_ids": [digest_of(each) for each in contents]}
+    return json.dumps({"architecture": "", "os": "", "rootfs": rootfs, "config": {}, **fields}).encode()
 
 
 def test_what_cosign_puts_under_tags_is_an_attachment() -> None:
     for kind, blob in (("sig", SIGNATURE), ("att", ATTESTATION)):
-        content = (COSIGN / f"legacy.{kind}.manifest.json").read_bytes()
-        assert is_one(content, [blob])
+        fields = json.loads((COSIGN / f"legacy.{kind}.manifest.json").read_bytes())
+        config = config_of(*[blob] * len(fields["layers"]))
+        fields["config"] |= {"digest": digest_of(config), "size": len(config)}
+        assert is_one(json.dumps(fields).encode(), [blob], config)
     assert is_one(manifest(SIGNATURE), [SIGNATURE])
     assert is_one(manifest(ATTESTATION, ATTESTATION, media_type=ENVELOPE), [ATTESTATION])
 
 
 def test_its_layers_are_the_candidates_of_the_image() -> None:
-    layers = attachment_layers((COSIGN / "legacy.sig.manifest.json").read_bytes())
+    parts = attachment_parts((COSIGN / "legacy.sig.manifest.json").read_bytes())
+    assert parts is not None
 
     verified = [
         verify(Candidate(media_type=each.media_type, content=SIGNATURE, annotations=each.annotations), ALL, DIGEST, NOW)
-        for each in layers
+        for each in parts.layers
     ]
     assert len({each.signatures[0].signer for each in verified}) == 6
+
+
+CONFIGS: Final[dict[str, bytes]] = {
+    "other layers": config_of(b"a program"),
+    "more layers": config_of(SIGNATURE, b"a program"),
+    "no layer": config_of(),
+    "layers in another case": config_of(SIGNATURE, RootFS={"diff_ids": [digest_of(b"a program")]}),
+    "layers by a long s": config_of(SIGNATURE, **{"rootf\u017f": {"diff_ids": [digest_of(b"a program")]}}),
+    "ids in another case": config_of(rootfs={"diff_ids": [digest_of(SIGNATURE)], "Diff_IDs": [digest_of(b"")]}),
+    "ids that are a text": config_of(rootfs={"diff_ids": digest_of(SIGNATURE)}),
+    "a text": config_of(rootfs="x"),
+    "no JSON": b"x",
+    "layers twice": config_of(SIGNATURE)[:-1] + b', "rootfs": {}}',
+    "large": config_of(SIGNATURE, config={"Labels": {"x": "x" * 64 * 1024}}),
+}
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_a_config_of_other_layers_makes_it_an_image(config: bytes) -> None:
+    own = config_of(SIGNATURE)
+    assert is_one(manifest(SIGNATURE, content=own), [SIGNATURE], own)
+
+    assert not is_one(manifest(SIGNATURE, content=config), [SIGNATURE], config)
+
+
+PROVENANCE: Final = json.dumps(
+    {"_type": "https://in-toto.io/Statement/v0.1", "predicateType": "https://slsa.dev/provenance/v0.2", "predicate": {}}
+).encode()
+
+
+def test_what_buildkit_puts_into_an_index_is_an_attachment() -> None:
+    sbom = PROVENANCE[:-1] + b', "packages": [' + b"{}," * 10_000 + b"{}]" + b" " * MAX_LAYER + b"}"
+    config = config_of(PROVENANCE, sbom)
+
+    content = manifest(PROVENANCE, sbom, media_type=STATEMENT, content=config)
+
+    assert is_one(content, [PROVENANCE, sbom], config)
+    assert not is_one(content, [PROVENANCE, sbom])
 
 
 def test_an_archive_that_is_json_is_none() -> None:
@@ -99,6 +157,15 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
     "an envelope of no payload": (envelope(payload="%"), ENVELOPE),
     "an envelope without signatures": (envelope(signatures=[]), ENVELOPE),
     "an envelope with eleven signatures": (envelope(signatures=[{}] * 11), ENVELOPE),
+    "a program as a statement": (b"\x7fELF", STATEMENT),
+    "a statement after an archive": (ARCHIVE + PROVENANCE, STATEMENT),
+    "an archive as a statement": (ARCHIVE, STATEMENT),
+    "an archive that is a statement": (archive_that_is_json("bin/sh", PROVENANCE), STATEMENT),
+    "an object as a statement": (b"{}", STATEMENT),
+    "an array as a statement": (b"[]", STATEMENT),
+    "a deep statement": (PROVENANCE[:-1] + b', "x": ' + b"[" * 50_001 + b"]" * 50_001 + b"}", STATEMENT),
+    "a statement of many objects": (PROVENANCE[:-1] + b', "x": [' + b"[]," * MAX_CONTAINERS + b"[]]}", STATEMENT),
+    "a large statement": (PROVENANCE + b" " * MAX_STATEMENT, STATEMENT),
     "a layer of another type": (SIGNATURE, "application/vnd.oci.image.layer.v1.tar+gzip"),
     "an attestation as an archive": (ATTESTATION, "application/vnd.oci.image.layer.v1.tar"),
     "a type in capitals": (SIGNATURE, SIMPLE_SIGNING.upper()),
@@ -142,7 +209,7 @@ MANIFESTS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("content", MANIFESTS.values(), ids=MANIFESTS.keys())
 def test_other_manifests_are_none(content: bytes) -> None:
-    assert attachment_layers(content) == ()
+    assert attachment_parts(content) is None
     assert not is_one(content, [SIGNATURE])
 
 
@@ -157,9 +224,11 @@ def test_neither_subject_nor_type_nor_annotation_makes_an_attachment() -> None:
 
 
 def test_the_contents_are_those_of_the_layers() -> None:
-    layers = attachment_layers(manifest(SIGNATURE, SIGNATURE))
+    parts = attachment_parts(manifest(SIGNATURE, SIGNATURE))
+    assert parts is not None
 
-    assert is_attachment(layers, [SIGNATURE, SIGNATURE])
+    assert is_attachment(parts, b"{}", [SIGNATURE, SIGNATURE])
     for wrong in ([], [SIGNATURE], [SIGNATURE] * 3, [SIGNATURE, SIGNATURE + b" "]):
-        assert not is_attachment(layers, wrong)
-    assert not is_attachment((), ())
+        assert not is_attachment(parts, b"{}", wrong)
+    assert not is_attachment(parts, b"{} ", [SIGNATURE, SIGNATURE])
+    assert not is_attachment(AttachmentParts(parts.config, ()), b"{}", ())

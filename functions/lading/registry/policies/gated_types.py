@@ -7,8 +7,8 @@ Not gated is a closed list, each item of which every runtime refuses (tests/clie
     an OCI artifact manifest    no runtime knows the media type, and nothing else is in it: docker 20 reads an unknown
     with no field of another    type as its schema 1, and containerd takes the type of what is below an index from that
     an OCI manifest whose       podman and CRI-O refuse the type, whatever the content is; containerd and docker refuse
-    config is the empty object  the content, which has no layers. Neither is enough alone: Kubernetes with containerd
-                                runs any type of config, and podman compares no layer with the config
+    config is the empty object, the content, which has no layers. Neither is enough alone: Kubernetes with containerd
+    by one of EMPTY_TYPES       runs any type of config, and podman compares no layer with the config
 
 What a manifest says of itself otherwise is no reason: a subject, an artifactType, annotations, types of layers, a tag.
 Signatures of cosign 1 and 2 have the config of an image: their content decides (Trust.attachment).
@@ -25,6 +25,11 @@ ARTIFACT_FIELDS: Final = frozenset({"schemaVersion", "mediaType", "artifactType"
 """All fields of an OCI artifact manifest that is not gated."""
 
 EMPTY_TYPE: Final = "application/vnd.oci.empty.v1+json"
+EMPTY_TYPES: Final = frozenset(
+    {EMPTY_TYPE, "application/vnd.cncf.notary.signature", "application/vnd.unknown.config.v1+json"}
+)
+"""Types of the empty object as a config: by the image-spec, of notation's signatures, and of artifacts of oras 1.0."""
+
 EMPTY_DIGEST: Final = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 """Of the two bytes `{}` (image-spec, manifest.md, "Guidance for an Empty Descriptor")."""
 
@@ -68,4 +73,4 @@ def is_gated(media_type: str, content: bytes) -> bool:
 
 def _is_empty(config: Mapping[str, Any]) -> bool:
     # As podman does, by the exact type: another case of its letters is another type.
-    return config.get("mediaType") == EMPTY_TYPE and config.get("digest") == EMPTY_DIGEST
+    return config.get("mediaType") in EMPTY_TYPES and config.get("digest") == EMPTY_DIGEST

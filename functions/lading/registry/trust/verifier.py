@@ -33,7 +33,7 @@ from lading.registry.trust.trust_contents import (
     holders_of,
     is_current,
 )
-from lading.signatures.attachments import AttachmentLayer, attachment_layers, is_attachment
+from lading.signatures.attachments import AttachmentPart, attachment_parts, is_attachment
 from lading.signatures.signature import Anchors, Candidate, VerificationResult
 from lading.signatures.verify import verify
 from lading_storage.protocols import Create, MetadataStore, Replace, Verify
@@ -44,7 +44,7 @@ MAX_ATTACHMENT: Final = 256 * 1024
 """Bytes of a manifest that is examined as a signature or attestation itself."""
 
 MAX_ATTACHMENT_SIZE: Final = 4 * 1024 * 1024
-"""Bytes of all its layers."""
+"""Bytes of its config and all its layers."""
 
 MAX_REMARKS: Final = 10
 MAX_REMARK: Final = 300
@@ -175,17 +175,17 @@ class Verifier:
         """Return whether a manifest is a signature or an attestation itself, and whether all of it could be read."""
         if manifest.size > MAX_ATTACHMENT or manifest.content is None:
             return False, True
-        layers = attachment_layers(manifest.content)
-        if not layers or sum(each.size for each in layers) > MAX_ATTACHMENT_SIZE:
+        parts = attachment_parts(manifest.content)
+        if parts is None or parts.size > MAX_ATTACHMENT_SIZE:
             return False, True
         try:
-            contents = [self._content(manifest.repository, each) for each in layers]
+            config, *contents = (self._content(manifest.repository, each) for each in (parts.config, *parts.layers))
         except ContentUnreadable as error:
             return False, not error.may_return
-        return is_attachment(layers, contents), True
+        return is_attachment(parts, config, contents), True
 
-    def _content(self, repository: str, layer: AttachmentLayer) -> bytes:
-        described = ReferrerLayer(layer.media_type, layer.digest, layer.size)
+    def _content(self, repository: str, part: AttachmentPart) -> bytes:
+        described = ReferrerLayer(part.media_type, part.digest, part.size)
         return self._contents.content(repository, described, MAX_ATTACHMENT_SIZE)
 
 
