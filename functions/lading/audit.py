@@ -22,11 +22,11 @@ audit_log: Final = logging.getLogger("lading.audit")
 LINE_FORMAT: Final = (
     "audit outcome={outcome} status={status} client={client} user={user} principal={principal} action={action} "
     "repository={repository} reference={reference} change={change} digest={digest} tags={tags} also={also} "
-    "session={session} source={source} request={request_id} sent-id={sent_id} trace={trace} "
+    "session={session} source={source} reason={reason} request={request_id} sent-id={sent_id} trace={trace} "
     'agent="{user_agent}"'
 )
 
-CHANGE_FIELDS: Final = ("change", "digest", "tags", "also", "session", "source")
+CHANGE_FIELDS: Final = ("change", "digest", "tags", "also", "session", "source", "reason")
 
 MAX_NAMES: Final = 100
 """Maximum tags, and digests, in one line: Cloud Logging accepts entries of 256 KB. A change with more has several."""
@@ -141,6 +141,7 @@ def _change_fields(change: Change) -> Iterator[dict[str, Any]]:
             "also": change.also[start : start + MAX_NAMES],
             "session": change.session,
             "source": change.source,
+            "reason": field(change.reason) if change.reason else "",
         }
         yield {name: value for name, value in fields.items() if value}
 

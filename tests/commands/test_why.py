@@ -42,8 +42,13 @@ def test_why_says_what_decides_and_ends_with_it(
 
 
 def test_an_exception_is_opened_and_ended_by_whom_a_policy_names(
-    registry: Registry, remote: ManagementServer, run: Run, capsys: pytest.CaptureFixture[str]
+    registry: Registry,
+    remote: ManagementServer,
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO", "lading.audit")
     push_image(registry, REPOSITORY, "v1")
     set_policies(registry, policy(breakGlass=["admin"], **signed_by()))
     words = f"policy break-glass {REPOSITORY}:v1 --registry {remote.url}"
@@ -51,6 +56,8 @@ def test_an_exception_is_opened_and_ended_by_whom_a_policy_names(
 
     (opened,) = json_rows(run(f"{words} --reason outage --json"))
     assert opened["policies"] == ["prod"]
+    (line,) = [each for each in caplog.messages if "change=exception-opened" in each]
+    assert f"reason=until%20{opened['until'][:19]}Z:%20outage request=" in line
     assert refused_pull(registry, "v1") == ""
     run(f"{words} --end")
     assert refused_pull(registry, "v1") != ""

@@ -13,7 +13,9 @@ from lading.registry.registry import Registry
 from lading.registry.trust import exceptions
 from lading.registry.trust.exceptions import MAX_EXCEPTIONS
 from lading.registry.trust.trust_contents import exceptions_of, is_current, signatures_of
+from lading_storage.query import Query
 from lading_storage.records.core import Key, Manifest
+from lading_storage.records.events import Event
 from lading_storage.records.trust import Trust
 from tests.support.fake_clock import FakeClock
 from tests.support.registry_pushes import push_image
@@ -63,6 +65,22 @@ def test_exceptions_survive_verification_and_end(registry: Registry, image: Mani
     assert exceptions_of(trust, clock()) == (last,)
 
 
+def test_each_exception_that_is_opened_is_an_event_in_the_same_commit(
+    registry: Registry, image: Manifest, clock: FakeClock
+) -> None:
+    first, second = opened(clock), opened(clock, hours=2)
+    for each in (first, first, second):
+        registry.trust_exceptions.add(A, image.digest, each)
+
+    found = registry.metadata.find(Query(Event, limit=100))
+    events = sorted((each for each in found if each.type == "policy.exempted"), key=lambda each: each.moved)
+    assert [(each.digest, each.by, each.action) for each in events] == [(image.digest, "alice", "break-glass")] * 2
+    assert [json.loads(each.details)["reason"] for each in events] == [
+        f"alice opened an exception until {each.until.isoformat(timespec='seconds')}: incident 7"
+        for each in (first, second)
+    ]
+
+
 def test_exceptions_have_limits(registry: Registry, image: Manifest, clock: FakeClock) -> None:
     for number in range(MAX_EXCEPTIONS):
         registry.trust_exceptions.add(A, image.digest, opened(clock, by=f"p{number}"))
@@ -75,6 +93,10 @@ def test_exceptions_have_limits(registry: Registry, image: Manifest, clock: Fake
         opened(clock, by="p0", hours=0),
         OpenedException(policy="prod", until=clock() + timedelta(hours=1), reason=" ", by="p0"),
         OpenedException(policy="prod", until=clock() + timedelta(hours=1), reason="x" * 201, by="p0"),
+        *(
+            OpenedException(policy="prod", until=clock() + timedelta(hours=1), reason=f"a{each}b", by="p0")
+            for each in ("\n", "\x1b[2J", "\0", "\u202e", "\u2028", "\ud800")
+        ),
     ]
     for each in refused:
         with pytest.raises(RegistryError):

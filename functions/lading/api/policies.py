@@ -81,7 +81,8 @@ def open_exception(context: RequestContext) -> Response:
         raise _invalid("until is a time such as 2026-12-01T12:00:00Z") from None
     gates, change = context.registry.gates, context.change_context("break-glass")
     opened = gates.break_glass.open(gates.policies_of(context.name), image, until, fields["reason"], change)
-    context.audit.record_change(Change("exception-opened", image.digest, also=opened.digests))
+    why = f"until {rfc3339(until, 'seconds')}: {fields['reason']}"
+    context.audit.record_change(Change("exception-opened", image.digest, also=opened.digests, reason=why))
     return json_response(_result(image, opened) | {"until": rfc3339(until)})
 
 

@@ -45,6 +45,7 @@ class Change:
              or of those that an exception is for
     session  id of the upload session, or ""
     source   repository that a blob was mounted from, or "" if the client named none
+    reason   why, in the words of who made the change, or ""
     """
 
     kind: Kind
@@ -53,3 +54,4 @@ class Change:
     also: tuple[str, ...] = ()
     session: str = ""
     source: str = ""
+    reason: str = ""

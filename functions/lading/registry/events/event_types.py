@@ -11,7 +11,8 @@
     policy.denied       a policy refused a pull or the move of a tag; or would have, where it only audits
     policy.exempted     a policy let something pass that it would refuse: for an exempt caller, or by an exception
 
-The last two are written after the response, and at most once an hour for each image, policy and caller, in a process.
+The last two are written after the response, and at most once an hour for each image, policy and caller, in a process;
+but for an exception that someone opens, which has one in the same commit.
 A request that changes nothing has no event: a push of the same manifest, a tag set to what it points to.
 """
 

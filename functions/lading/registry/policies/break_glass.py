@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lading.policies.evidence import EXEMPTED, Decision, OpenedException
+from lading.policies.evidence import OpenedException
 from lading.registry.change_context import ChangeContext
 from lading.registry.content.manifest_lookup import ManifestLookup
 from lading.registry.errors import DENIED, MANIFEST_UNKNOWN, REQUEST_INVALID, RegistryError
-from lading.registry.policies.decision_log import DecisionLog
 from lading.registry.policies.images_below import MAX_IMAGES, ImagesBelow, TooManyImages
 from lading_storage.protocols import MetadataStore
 from lading_storage.records.core import Key, Manifest
@@ -46,14 +45,12 @@ class BreakGlass:
         lookup: ManifestLookup,
         images: ImagesBelow,
         exceptions: "Exceptions",
-        log: DecisionLog,
     ) -> None:
-        """Keep exceptions as `exceptions` does, and record them in `log`."""
+        """Keep exceptions as `exceptions` does."""
         self._metadata = metadata
         self._lookup = lookup
         self._images = images
         self._exceptions = exceptions
-        self._log = log
 
     def open(
         self,
@@ -80,10 +77,7 @@ class BreakGlass:
         for each in images:
             for policy in own:
                 opened = OpenedException(policy=policy.name, until=until, reason=reason, by=context.actor)
-                self._exceptions.add(manifest.repository, each.digest, opened)
-        exemption = f"{context.actor} opened an exception until {until.isoformat(timespec='seconds')}: {reason}"
-        decisions = tuple(Decision(policy=each.name, outcome=EXEMPTED, exemption=exemption) for each in own)
-        self._log.record_decisions(own, manifest, decisions, context)
+                self._exceptions.add(manifest.repository, each.digest, opened, context)
         return _opened(own, images)
 
     def close(self, policies: "tuple[Policy, ...]", manifest: Manifest, context: ChangeContext) -> OpenedFor:

@@ -94,7 +94,7 @@ class Gates:
         from lading.registry.trust.exceptions import Exceptions
 
         exceptions = Exceptions(self._metadata, self._clock)
-        return BreakGlass(self._metadata, self._manifests.lookup, self.images, exceptions, self.log)
+        return BreakGlass(self._metadata, self._manifests.lookup, self.images, exceptions)
 
     def policies_of(self, repository: str) -> "tuple[Policy, ...]":
         """Return the policies that name a repository, as they are now. Raises StorageError."""
