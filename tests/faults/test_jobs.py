@@ -49,8 +49,9 @@ POLICIES = parse_policies(
 BY_DAY = {"local": 30, "google": 4}
 """How many faults a job meets by day on each pair of stores, spread over kinds and calls; by night all of them."""
 
-TAKING = (2, 3)
-"""The calls at which a job is taken, and is not known to be: where these fail, the next one waits for its lease."""
+TAKING = (2, 3, 4)
+"""The calls at which a job is taken, and is not known to be: where these fail, the next one waits for its lease. A
+collection has read the rules before."""
 
 MUST_SURVIVE = (Manifest, Tag, DeletedManifest, DeletedTag)
 

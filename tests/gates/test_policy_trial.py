@@ -40,7 +40,7 @@ def test_policies_are_tried_instead_of_those_in_effect(registry: Registry, image
     assert tried(registry, policy(**signed_by(OTHER), exempt=["ci"]), principal="ci") == (ALLOWED, "")
     assert tried(registry, policy(**signed_by(OTHER), mode="audit")) == (ALLOWED, "")
     assert tried(registry, {**policy(**SCANNED), "repositories": ["other/*"]}) == (ALLOWED, NO_POLICY)
-    assert refused_pull(registry, "v1").startswith("policy prod: it is not scanned yet")
+    assert refused_pull(registry, "v1").startswith("policy prod: it is not scanned")
 
 
 def test_a_trial_keeps_nothing(registry: Registry, image: Manifest) -> None:

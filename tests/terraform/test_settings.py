@@ -163,7 +163,8 @@ def test_there_are_values_of_both_kinds_for_each_setting_that_is_parsed() -> Non
         "scan_keys",
         "vex_keys",
     )
-    stored: Any = ("blobs", "metadata", "access", "keys", "collector", "cleanup", "policies", "publisher", "scanner")
+    accounts: Any = ("attester", "attest_repositories", "attestation_key", "attestation_note", "publisher", "scanner")
+    stored: Any = ("blobs", "metadata", "access", "keys", "collector", "cleanup", "policies", *accounts)
     parsed = {each.variable for each in SETTINGS if each.name not in (*decided, *stored)}
     good = {name for name, text in CASES if text and not error_of(name, text)}
     bad = {name for name, text in CASES if error_of(name, text)}
