@@ -104,7 +104,11 @@ CONFIGS: Final[dict[str, bytes]] = {
     "a text": config_of(rootfs="x"),
     "no JSON": b"x",
     "layers twice": config_of(SIGNATURE)[:-1] + b', "rootfs": {}}',
-    "large": config_of(SIGNATURE, config={"Labels": {"x": "x" * 64 * 1024}}),
+    "a command": config_of(SIGNATURE, config={"Entrypoint": ["/host/bin/sh"]}),
+    "a command in another case": config_of(SIGNATURE, Config={"Entrypoint": ["/host/bin/sh"]}),
+    "a command without layers": b'{"config": {"Cmd": ["sh"]}}',
+    "an environment": config_of(SIGNATURE, config={"Env": ["LD_PRELOAD=/host/x.so"]}),
+    "large": config_of(SIGNATURE, history=[{"comment": "x" * 64 * 1024}]),
 }
 
 

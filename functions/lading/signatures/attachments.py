@@ -7,7 +7,8 @@ of these layers cannot: each is JSON to its last byte, which is no program, and 
 name in an object can be all of the header of a tar file, which podman unpacks whatever the layer's type is.
 
 The config is the layers' own: docker and containerd run what a config names, once a node has that from another image,
-and then request no layer.
+and then request no layer. It says nothing of a container: containerd 1.7 takes no JSON for a layer, and would start an
+empty container with any command, which finds programs in the volumes of a pod.
 """
 
 import hashlib
@@ -129,12 +130,14 @@ def is_attachment(parts: AttachmentParts, config: bytes, contents: Sequence[byte
 
 
 def _check_config(config: bytes, contents: Sequence[bytes]) -> None:
-    """Check that a config names no layers but those with some contents. Raises NotVerified.
+    """Check that a config names no layers but those with some contents, and no command. Raises NotVerified.
 
     Programs in Go take a name in any case for it, the last one.
     """
     fields = parse_object(config, "config")
     for name, value in fields.items():
+        if name.casefold() == "config" and value not in ({}, None):
+            raise NotVerified("the config says how to run it")
         if name.casefold() != "rootfs":
             continue
         named = [each for each in value if each.casefold() == "diff_ids"] if isinstance(value, dict) else []
