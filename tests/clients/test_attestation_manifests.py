@@ -33,8 +33,8 @@ def test_no_runtime_runs_an_attestation(
 ) -> None:
     """Its layer is no archive, and its config names nothing else."""
     runtime = start(name)
-    fields = json.loads(program.config) | {"rootfs": {"type": "layers", "diff_ids": [digest_of(STATEMENT)]}}
-    own = json.dumps(fields).encode()
+    rootfs = {"type": "layers", "diff_ids": [digest_of(STATEMENT)]}
+    own = json.dumps(json.loads(program.config) | {"rootfs": rootfs, "config": {}}).encode()
     pushed.push_blobs(STATEMENT, own)
     assert runtime(pushed.push(program.manifest(CONFIG))) == ""
 
