@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import lading
-from lading.scanning.layer_scanner import LayerDescriptor, LayerFailed, LayerScanner
+from lading.scanning.layer_scanner import LayerDescriptor, LayerFailed, LayerInterrupted, LayerScanner, LayerUnread
 from tests.scanning.layers import STATUS, names, status, tar_of
 
 GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -120,35 +120,44 @@ def test_a_fault_of_the_store_is_no_fault_of_the_layer(scanner: LayerScanner) ->
     assert names(scanner.scan(descriptor(GOOD), [GOOD])) == ["bash 1"]
 
 
-def test_layers_that_cannot_be_known_are_noted(scanner: LayerScanner) -> None:
+def test_layers_that_cannot_be_known_are_not_read(scanner: LayerScanner) -> None:
     encrypted = descriptor(GOOD, "application/vnd.oci.image.layer.v1.tar+gzip+encrypted")
-    assert scanner.scan(encrypted, [GOOD]).notes == (
-        f"{encrypted.digest}: layers of type {encrypted.media_type} cannot be read",
-    )
+    with pytest.raises(LayerUnread, match=f"{encrypted.digest}: layers of type .*encrypted cannot be read"):
+        scanner.scan(encrypted, [GOOD])
     foreign = descriptor(GOOD, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")
-    assert scanner.scan(foreign, None).notes == (f"{foreign.digest}: the layer is not stored in this registry",)
+    with pytest.raises(LayerUnread, match=f"{foreign.digest}: the layer is not stored in this registry"):
+        scanner.scan(foreign, None)
     assert scanner._process is None
     assert names(scanner.scan(foreign, [GOOD])) == ["bash 1"]
 
 
-FAILURES: dict[str, tuple[str, str]] = {
-    "killed, as for want of memory": ("os.kill(os.getpid(), 9)", "killed, perhaps for want of memory"),
-    "crash": ("os.kill(os.getpid(), 11)", "SIGSEGV"),
-    "too much memory": ("list(range(10**9))", "more than 512 MiB of memory"),
-    "exit": ("os._exit(3)", "status 3"),
-    "bug": ("raise RuntimeError('oh')", r"failed \(RuntimeError: oh\)"),
+FAILURES: dict[str, tuple[str, str, type[LayerFailed]]] = {
+    "killed, as for want of memory": (
+        "os.kill(os.getpid(), 9)",
+        "killed, perhaps for want of memory",
+        LayerInterrupted,
+    ),
+    "crash": ("os.kill(os.getpid(), 11)", "SIGSEGV", LayerInterrupted),
+    "too much memory": ("list(range(10**9))", "more than 512 MiB of memory", LayerFailed),
+    "too much time": ("os.kill(os.getpid(), signal.SIGXCPU)", "20 seconds of processor time", LayerFailed),
+    "exit": ("os._exit(3)", "status 3", LayerInterrupted),
+    "bug": ("raise RuntimeError('oh')", r"failed \(RuntimeError: oh\)", LayerFailed),
+    "full disk": ("raise OSError(28, 'No space left on device')", "No space left", LayerInterrupted),
+    "file above its limit": ("raise OSError(27, 'File too large')", "File too large", LayerFailed),
+    "damaged gzip": ("import gzip; raise gzip.BadGzipFile('no magic')", "no magic", LayerFailed),
 }
 
 
 @pytest.mark.parametrize("how", FAILURES)
-def test_each_failure_of_the_process_is_a_reason(how: str) -> None:
-    code, reason = FAILURES[how]
+def test_each_failure_of_the_process_is_a_reason_and_some_may_pass(how: str) -> None:
+    code, reason, kind = FAILURES[how]
     body = "".join(f"    {line}\n" for line in code.splitlines())
     fail = f"import os, signal, lading.scanning.layer_reader as r\ndef fail(*_):\n{body}\nr.read_layer = fail"
     with with_code(fail) as scanner:
         for _ in range(2):
-            with pytest.raises(LayerFailed, match=reason):
+            with pytest.raises(LayerFailed, match=reason) as raised:
                 scanner.scan(descriptor(GOOD), [GOOD])
+            assert raised.type is kind
 
 
 def test_the_next_layer_works_after_each_kill(scanner: LayerScanner) -> None:
@@ -178,7 +187,7 @@ def test_processor_time_is_limited() -> None:
 def test_a_process_that_stands_still_is_ended() -> None:
     still = "import lading.scanning.layer_reader as r, time\nr.read_layer = lambda *_: time.sleep(600)"
     with with_code(still, stall_timeout=1) as scanner:
-        with pytest.raises(LayerFailed, match="no progress in 1 seconds"):
+        with pytest.raises(LayerInterrupted, match="no progress in 1 seconds"):
             scanner.scan(descriptor(GOOD), [GOOD])
         assert scanner._process is None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from lading.registry.registry import Registry
 from lading.scanner.in_process import InProcessBackend
 from lading.scanner.scan_run import ScanRun
-from lading.scanning.layer_scanner import LayerDescriptor, LayerFailed
+from lading.scanning.layer_scanner import MEDIA_TYPES, LayerDescriptor, LayerFailed, LayerInterrupted, LayerUnread
 from lading.scanning.packages import LayerPackages, Package
 from lading.vulnerabilities.exploits import Exploits
 from lading_storage.digests import digest_of
@@ -32,13 +32,13 @@ class FakeLayers:
         self.failures = 0
 
     def scan(self, layer: LayerDescriptor, chunks: Iterable[bytes] | None) -> LayerPackages:
-        if chunks is None:
-            return LayerPackages(notes=(f"{layer.digest}: the layer is not stored in this registry",))
+        if chunks is None or layer.media_type not in MEDIA_TYPES:
+            raise LayerUnread(f"{layer.digest}: the layer is not stored in this registry, or of another type")
         assert digest_of(b"".join(chunks)) == layer.digest
         self.read.append(layer.digest)
         if self.failures:
             self.failures -= 1
-            raise LayerFailed("the process that reads it was killed")
+            raise LayerInterrupted("the process that reads it was killed")
         found = self._packages[layer.digest]
         if isinstance(found, str):
             raise LayerFailed(found)

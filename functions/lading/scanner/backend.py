@@ -43,7 +43,7 @@ class LayerReader(Protocol):
     """Reads layers in a process of their own: lading.scanning.layer_scanner.LayerScanner."""
 
     def scan(self, layer: LayerDescriptor, chunks: Iterable[bytes] | None) -> LayerPackages:
-        """Return what a layer declares. Raises LayerFailed."""
+        """Return what a layer declares. Raises LayerFailed, LayerUnread."""
         ...
 
 

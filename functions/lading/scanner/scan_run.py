@@ -29,7 +29,7 @@ from lading.scanning.documents.encoding import encode as encode_document
 from lading.scanning.documents.statement import document_of, statement
 from lading.scanning.findings import DONE, EXPLOITS, FAILED, PARTIAL, SIGNED, UNSUPPORTED, WAITING, Finding, Report
 from lading.scanning.layer_packages import EXTRACTOR_VERSION, decode, decoded_size, encode
-from lading.scanning.layer_scanner import LayerDescriptor, LayerFailed
+from lading.scanning.layer_scanner import LayerDescriptor, LayerFailed, LayerInterrupted, LayerUnread
 from lading.scanning.limits import MAX_DECLARED_PACKAGES, MAX_IMAGE_PACKAGES, MAX_IMAGE_TEXT, MIB
 from lading.scanning.packages import ImagePackages, LayerPackages
 from lading.vulnerabilities import ecosystems, reported
@@ -177,23 +177,33 @@ class ScanRun:
 
         Raises:
             LayerFailed: it cannot be read.
-            _Stopped: the image takes too long.
+            _Stopped: the image takes too long, or what reads it was interrupted.
         """
         if (packages := layer.packages or read.encoded.get(layer.digest)) is not None:
             return packages
         if time.monotonic() - read.began > MAX_IMAGE_SECONDS:
             raise _Stopped(f"it takes longer than {MAX_IMAGE_SECONDS / 60:.0f} minutes to read its layers")
         try:
-            found = self._read(claim, layer)
-        except LayerFailed:
-            # The process may have been a victim, such as of another one's need of memory.
-            try:
-                found = self._read(claim, layer)
-            except LayerFailed as error:
-                raise LayerFailed(f"the layer {layer.digest}: {error}") from None
+            found = self._read_twice(claim, layer)
+        except LayerUnread as error:
+            # This manifest is the reason, or its repository: other images have the same layer, so it is not kept.
+            return encode(LayerPackages(notes=(str(error),)))
         self.counts["layers read"] += 1
         read.encoded[layer.digest] = encode(found)
         return read.encoded[layer.digest]
+
+    def _read_twice(self, claim: Claim, layer: ClaimedLayer) -> LayerPackages:
+        """Read a layer, and once more if that fails. Raises LayerFailed, LayerUnread, _Stopped."""
+        try:
+            return self._read(claim, layer)
+        except LayerFailed:
+            # The process may have been a victim, such as of another one's need of memory.
+            try:
+                return self._read(claim, layer)
+            except LayerInterrupted as error:
+                raise _Stopped(f"the layer {layer.digest}: {error}") from None
+            except LayerFailed as error:
+                raise LayerFailed(f"the layer {layer.digest}: {error}") from None
 
     def _read(self, claim: Claim, layer: ClaimedLayer) -> LayerPackages:
         descriptor = LayerDescriptor(layer.digest, layer.size, layer.media_type)

@@ -3,9 +3,10 @@
 A layer is hostile input, so it is parsed in a process that has nothing else: no stores, no credentials, no variables of
 the environment, and limits on memory and processor time. It reads layers from standard input, each a line of JSON,
 {"size": bytes}, and the layer as stored. For each it writes a line of JSON to standard output, {"layer": what it
-declares} or {"error": reason}. It ends with its input, and when it is idle.
+declares} or {"error": reason, "passes": whether that may pass}. It ends with its input, and when it is idle.
 """
 
+import errno
 import json
 import math
 import os
@@ -79,7 +80,9 @@ def _read(blob: _Blob, size: int) -> dict[str, Any]:
     except MemoryError:
         return {"error": OUT_OF_MEMORY}
     except Exception as error:
-        return {"error": f"reading it failed ({type(error).__name__}: {error})"}
+        # A full disk is no fault of the layer; a file above the limit of this process is.
+        passes = isinstance(error, OSError) and error.errno not in (None, errno.EFBIG)
+        return {"error": f"reading it failed ({type(error).__name__}: {error})", "passes": passes}
 
 
 def _limit(which: int, value: int) -> None:

@@ -61,6 +61,14 @@ class LayerFailed(Exception):
     """A layer could not be read. The text is the reason, a clause about the layer: "its gzip stream is truncated"."""
 
 
+class LayerInterrupted(LayerFailed):
+    """The process that read a layer ended, or stood still: the reason may be outside of the layer."""
+
+
+class LayerUnread(Exception):
+    """A layer is not read, whatever its bytes are. The text is the reason, a sentence that names it."""
+
+
 class LayerScanner:
     """Has layers read, one after the other, by one process, which is started when it is needed.
 
@@ -93,17 +101,16 @@ class LayerScanner:
             layer: the layer.
             chunks: the layer as stored; None if it is not stored, as foreign layers may be.
 
-        Returns:
-            What it declares. A layer that is not stored, or whose media type is unknown, has a note that says so.
-
         Raises:
             LayerFailed: it cannot be read, or differs from its digest. The next layer can be read nevertheless.
+            LayerInterrupted: it may be read at another time.
+            LayerUnread: it is not stored, or its media type is unknown.
             Exception: whatever `chunks` raises.
         """
         if layer.media_type not in MEDIA_TYPES:
-            return LayerPackages(notes=(f"{layer.digest}: layers of type {layer.media_type[:200]} cannot be read",))
+            raise LayerUnread(f"{layer.digest}: layers of type {layer.media_type[:200]} cannot be read")
         if chunks is None:
-            return LayerPackages(notes=(f"{layer.digest}: the layer is not stored in this registry",))
+            raise LayerUnread(f"{layer.digest}: the layer is not stored in this registry")
         done = False
         try:
             process = self._start()
@@ -116,7 +123,7 @@ class LayerScanner:
             if not done:
                 self._kill()
         if "error" in reply:
-            raise LayerFailed(reply["error"])
+            raise (LayerInterrupted if reply.get("passes") else LayerFailed)(reply["error"])
         return from_json(reply["layer"])
 
     def close(self) -> None:
@@ -209,7 +216,7 @@ def _wait(stream: IO[bytes], event: int, timeout: float) -> None:
     poll = select.poll()
     poll.register(stream, event)
     if not poll.poll(timeout * 1000):
-        raise LayerFailed(f"the process that reads it made no progress in {timeout:g} seconds")
+        raise LayerInterrupted(f"the process that reads it made no progress in {timeout:g} seconds")
 
 
 def _ended(process: subprocess.Popen[bytes], layer: LayerDescriptor) -> LayerFailed:
@@ -217,11 +224,11 @@ def _ended(process: subprocess.Popen[bytes], layer: LayerDescriptor) -> LayerFai
     try:
         status = process.wait(END_TIMEOUT)
     except subprocess.TimeoutExpired:
-        return LayerFailed("the process that reads it closed its output")
+        return LayerInterrupted("the process that reads it closed its output")
     if status == -signal.SIGXCPU:
         return LayerFailed(f"reading it takes more than {max_cpu(layer.size)} seconds of processor time")
     if status == -signal.SIGKILL:
-        return LayerFailed("the process that reads it was killed, perhaps for want of memory")
+        return LayerInterrupted("the process that reads it was killed, perhaps for want of memory")
     if status < 0:
-        return LayerFailed(f"the process that reads it was ended by the signal {signal.Signals(-status).name}")
-    return LayerFailed(f"the process that reads it ended with status {status}")
+        return LayerInterrupted(f"the process that reads it was ended by the signal {signal.Signals(-status).name}")
+    return LayerInterrupted(f"the process that reads it ended with status {status}")

@@ -30,7 +30,7 @@ from lading.registry.scans.image_use import ImageUse
 from lading.scanning.findings import FAILED
 from lading_storage.errors import Corrupt, ObjectNotFound
 from lading_storage.protocols import Delete, MetadataStore, QueueCursor, Replace
-from lading_storage.records.core import Key, Manifest, due_entry
+from lading_storage.records.core import Key, Link, Manifest, due_entry
 from lading_storage.records.deleted import DeletedManifest
 from lading_storage.records.scans import BACKLOG, DOCUMENTS, MATCH, SCAN, Facts, LayerScan
 
@@ -200,7 +200,7 @@ class Claims:
             task=facts.task,
             until=claimed.next,
             config=contents.config,
-            layers=self._layers(contents, extractor),
+            layers=self._layers(facts.repository, contents, extractor),
             data=data_of(facts),
             missing=facts.missing,
             fingerprint=facts.fingerprint if has_documents and facts.extractor == extractor else "",
@@ -222,13 +222,17 @@ class Claims:
         except (RegistryError, ObjectNotFound, Corrupt):
             return ManifestContents(None, (), (), {})
 
-    def _layers(self, contents: ManifestContents, extractor: int) -> Sequence[ClaimedLayer]:
-        """Return the layers, with the packages of those that were read, in bounded memory."""
+    def _layers(self, repository: str, contents: ManifestContents, extractor: int) -> Sequence[ClaimedLayer]:
+        """Return the layers, with the packages of those that were read, in bounded memory.
+
+        A manifest may name a layer that its repository lacks: what others have read of it is not for its readers.
+        """
         keys = [Key(LayerScan, digest) for digest in dict.fromkeys(layer.digest for layer in contents.layers)]
-        listed = self._metadata.read(keys, content=False) if keys else None
+        links = {key: Key(Link, key.id, repository) for key in keys}
+        listed = self._metadata.read([*keys, *links.values()], content=False) if keys else None
         wanted, size = [], 0
         for key in keys:
-            scan = listed[key] if listed else None
+            scan = listed[key] if listed and listed[links[key]] is not None else None
             if scan is not None and scan.extractor == extractor and size + scan.size <= MAX_PACKAGES_SIZE:
                 wanted.append(key)
                 size += scan.size
