@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from lading.policies import refusals
 from lading.policies.field_kinds import Choice, Duration, Field, Flag, Pem, Several, Size, Table, Text, Time
 from lading.policies.policy import (
     ALLOW,
@@ -38,28 +39,22 @@ MAX_EXCEPTIONS: Final = 200
 MAX_ALTERNATIVES: Final = 10
 """Entries of a list. The text of all policies is limited as well: rule_types.MAX_POLICIES."""
 
-EVERYBODY: Final = frozenset({"allUsers", "allAuthenticatedUsers", "anonymous"})
-
 BINARY_AUTHORIZATION: Final = {"MINIMAL": "negligible", "BLOCK_ALL": "none", "ALLOW_ALL": "critical", "unknown": "low"}
 """Words of Binary Authorization for severities; the others are ours in upper case."""
-
-
-def _refuse_everybody(principal: str) -> str:
-    if "*" in principal or principal in EVERYBODY:
-        return f"{principal} is not one principal: a policy that exempts all is none; name each one"
-    return ""
-
-
-def _refuse_any_glob(glob: str) -> str:
-    return "" if glob.strip("*") else "it would match every identity of the issuer"
 
 
 NAME: Final = Text(40, "[a-z0-9-]{1,40}", "a name of lower-case letters, digits and hyphens")
 LABEL: Final = Text(100)
 REASON: Final = Text(300)
-PRINCIPALS: Final = Several(Text(300, meaning="the name of a principal", refuse=_refuse_everybody), MAX_PRINCIPALS)
+PRINCIPALS: Final = Several(Text(300, meaning="the name of a principal", refuse=refusals.of_everybody), MAX_PRINCIPALS)
 REPOSITORIES: Final = Several(
-    Text(256, r"!?[a-z0-9._/*-]+", "a glob of repositories, as in prod/*; ! in front makes an exception"), MAX_GLOBS
+    Text(
+        256,
+        r"!?[a-z0-9._/*-]+",
+        "a glob of repositories, as in prod/*; ! in front makes an exception",
+        refusals.of_no_repository,
+    ),
+    MAX_GLOBS,
 )
 TAGS: Final = Several(Text(129, r"!?[A-Za-z0-9._*-]+", "a glob of tags, as in v*"), MAX_GLOBS)
 ISSUER: Final = Text(500, r"https://[^\s/]+\S*", "the https URL of an issuer of ID tokens")
@@ -233,7 +228,7 @@ SIGNATURES: Final = Table(
                         Field("name", LABEL, "what messages call it"),
                         Field("issuer", ISSUER, "the issuer of the ID token", is_required=True),
                         Field("subject", Text(500), "the subject of the ID token: an email address or a URL"),
-                        Field("subjectGlob", Text(500, refuse=_refuse_any_glob), "a glob of the subject"),
+                        Field("subjectGlob", Text(500, refuse=refusals.of_any_subject), "a glob of the subject"),
                     ),
                     _identity,
                     is_named=True,
