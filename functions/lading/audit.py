@@ -16,6 +16,7 @@ from lading import logs
 from lading.http.origin import Origin
 from lading.log_text import ABSENT, MAX_ID, field
 from lading.registry.changes import Change
+from lading.registry.errors import RegistryError
 
 audit_log: Final = logging.getLogger("lading.audit")
 
@@ -30,6 +31,9 @@ CHANGE_FIELDS: Final = ("change", "digest", "tags", "also", "session", "source",
 
 MAX_NAMES: Final = 100
 """Maximum tags, and digests, in one line: Cloud Logging accepts entries of 256 KB. A change with more has several."""
+
+MAX_REASON: Final = 300
+"""Characters of the line with which a policy refuses."""
 
 REFUSALS: Final = (401, 403, 429)
 LOGIN_REFUSALS: Final = (401, 429)
@@ -72,6 +76,7 @@ class Audit:
         self._anonymous = anonymous
         self._attempted_user: str | None = None
         self._changes: list[Change] = []
+        self._refusal: dict[str, str] = {}
 
     def record_login_attempt(self, user: str) -> None:
         """Record a refused login with this user name."""
@@ -80,6 +85,11 @@ class Audit:
     def record_change(self, change: Change) -> None:
         """Record a change that the request made."""
         self._changes.append(change)
+
+    def record_refusal(self, error: RegistryError) -> None:
+        """Record why a policy of images refused the request; nothing of any other error."""
+        if error.is_of_policy:
+            self._refusal = {"reason": field(error.descriptor.message, MAX_REASON)}
 
     def decision(self, action: str, repository: str, reference: str, status: int) -> None:
         """Write a line for each recorded change, or a single one without changes.
@@ -91,7 +101,7 @@ class Audit:
             status: the status of the response.
         """
         changes = [fields for change in self._changes for fields in _change_fields(change)]
-        for fields in changes or [{}]:
+        for fields in changes or [self._refusal]:
             self._write(action, repository, reference, status, fields)
 
     def refused(self, action: str, repository: str, reference: str) -> None:

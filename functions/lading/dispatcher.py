@@ -94,6 +94,7 @@ class Dispatcher:
             response = self._authenticate_and_run(request, body, match, audit)
         except RegistryError as error:
             response = surface.render_error(error, request)
+            audit.record_refusal(error)
             if error.descriptor.status in LOGIN_REFUSALS:
                 self._audit_refused_login(request, audit, error)
             if error.descriptor.status == 401:

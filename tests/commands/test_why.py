@@ -1,18 +1,23 @@
 """`lading why` and `lading policy break-glass`, on the stores and over HTTP."""
 
+import json
 from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 
 from lading import cli
 from lading.registry.registry import Registry
 from tests.commands.tables import json_rows
+from tests.support import images
 from tests.support.management_server import ManagementServer
 from tests.support.policies import REPOSITORY, policy, refused_pull, set_policies, signed_by
-from tests.support.registry_pushes import push_image
+from tests.support.registry_pushes import push_image, push_manifest
+from tests.support.scan_results import finding, report_of, store_result
 from tests.support.signatures import FORGER, sign
 
 Run = Callable[..., str]
+Both = Callable[[str], tuple[str, str]]
 
 
 def test_why_says_what_decides_and_ends_with_it(
@@ -36,9 +41,55 @@ def test_why_says_what_decides_and_ends_with_it(
         assert why(f"{REPOSITORY}@{image.digest[:19]}", "--as", "signer", *where)[0] == 0
         assert "no policy names the repository" in why(f"free/app@{free.digest}", *where)[1]
         assert why(REPOSITORY, *where)[0] == 1
+        assert (
+            "signer is exempt, although it is not signed by key0"
+            in why(f"{REPOSITORY}:v1", "--as", "signer", *where)[1]
+        )
+        assert image.digest in why(f"{REPOSITORY}:v1", "--wide", *where)[1]
     sign(registry, image)
     status, text = why(f"{REPOSITORY}:v1", "--registry", remote.url)
-    assert (status, "is signed by key0" in text) == (0, True)
+    assert (status, ": it is signed by key0" in text) == (0, True)
+
+
+def test_why_says_which_index_vouches_for_an_image(registry: Registry, both: Both) -> None:
+    image = push_image(registry, REPOSITORY, "v1")
+    content = registry.manifests.content(registry.manifests.find(REPOSITORY, image.digest))
+    index = push_manifest(registry, REPOSITORY, images.index([content]), "index")
+    sign(registry, index)
+    set_policies(registry, policy(**signed_by()))
+
+    for reference in ("v1", "index"):
+        for output in both(f"why {REPOSITORY}:{reference} --wide"):
+            assert f"{image.digest}: its index {index.digest} is signed by key0" in output
+
+
+def test_why_has_the_findings_and_when_it_was_scanned(registry: Registry, both: Both) -> None:
+    registry.scans_images = True
+    image = push_image(registry, REPOSITORY, "v1")
+    set_policies(registry, policy(scan={"maximumFixableSeverity": "medium"}))
+    common = {"severity": "high", "package": "openssl", "version": "3", "fixed": "4"}
+    worst = json.dumps([{"id": f"CVE-2026-{number}", **common} for number in (1, 2)]).encode()
+    report = report_of(image.digest, [finding("high", fixed="4")] * 2)
+    store_result(registry, REPOSITORY, image.digest, report, worst=worst)
+
+    for output in both(f"why {REPOSITORY}:v1"):
+        assert output.startswith("1\n")
+        assert "scan: 1 high (20" in output
+        assert output.count("CVE-2026-2 (high) in openssl 3, fixed in 4") == 1
+
+
+def test_what_a_policy_refuses_is_said_once_and_in_the_audit_log(
+    registry: Registry, both: Both, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "lading.audit")
+    image = push_image(registry, REPOSITORY, "build")
+    set_policies(registry, policy(tags=["v*"], **signed_by()))
+    line = f"policy prod: it is not signed by key0; ask: lading why {REPOSITORY}@{image.digest}"
+
+    for output in both(f"tag {REPOSITORY}:build v1"):
+        assert output == f"1\n\nlading: {line}\n", "no credentials are at fault"
+    (audited,) = [each for each in caplog.messages if "outcome=refused status=403" in each]
+    assert f" reason={quote(line, safe='/@:;')} request=" in audited
 
 
 def test_an_exception_is_opened_and_ended_by_whom_a_policy_names(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +35,19 @@ RECENT = datetime.now(UTC) - timedelta(minutes=2)
 
 def row(number: int) -> PublishedRow:
     return row_of(cloud_event(published_event(number, RECENT), ""))
+
+
+def test_a_row_says_what_a_policy_decided_and_what_a_scan_found() -> None:
+    def found(action: str, **details: object) -> PublishedRow:
+        event = replace(published_event(1, RECENT), action=action, details=json.dumps(details))
+        return row_of(cloud_event(event, ""))
+
+    denied = {"policy": "prod", "reason": "it is not signed by release"}
+    assert found("pull", **denied).detail == "prod: it is not signed by release"
+    assert found("audit", **denied).detail == "prod (audit): it is not signed by release"
+    assert found("pull", policy="prod").detail == "prod", "a reason may be hidden"
+    assert found("scan", scan={"state": "done", "counts": {}}).detail == "done"
+    assert row(1).detail == ""
 
 
 class ScriptedSource:

@@ -54,11 +54,11 @@ def _open(parsed: argparse.Namespace, settings: Settings) -> None:
         raise CommandError("a policy names callers of a registry: use --registry https://HOST")
     if not parsed.end and not parsed.reason.strip():
         raise CommandError("an exception needs --reason TEXT")
-    until = datetime.now(UTC) + parse_time("--for", parsed.time)
+    until = rfc3339(datetime.now(UTC) + parse_time("--for", parsed.time), "seconds")
     with registry_errors():
-        row = _changed(parsed, target, rfc3339(until, "seconds"))
+        row = _changed(parsed, target, until)
     names = ", ".join(row.policies)
-    text = f"{parsed.reference} may be pulled until {row.until}, whatever {names} says"
+    text = f"{parsed.reference} may be pulled until {until}, whatever {names} says"
     Printer.of(parsed).record(row, f"{names} decides about {parsed.reference} again" if parsed.end else text)
 
 

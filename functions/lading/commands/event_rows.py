@@ -17,10 +17,13 @@ class PublishedRow:
     type      tag.moved, image.pushed …
     digest    of the manifest, "" where the tag or repository was deleted
     before    the digest that the tag named before, or ""
-    action    push, delete, rollback, restore, clean-up
+    action    push, delete, rollback, restore, clean-up, scan, pull, tag, audit, break-glass
     by        the principal, "" where it is unknown or hidden
     request   the request id, likewise
     sequence  sorts the events of one reference
+    policy    which policy decided, or ""
+    reason    why it refused, or let pass, or ""; hidden where `by` is
+    scan      the state of a scan, or ""
     """
 
     id: str
@@ -34,6 +37,17 @@ class PublishedRow:
     by: str
     request: str
     sequence: str
+    policy: str
+    reason: str
+    scan: str
+
+    @property
+    def detail(self) -> str:
+        """What a policy decided, or a scan: a policy that only audits says so."""
+        if not self.policy:
+            return self.scan
+        policy = f"{self.policy} (audit)" if self.action == "audit" else self.policy
+        return f"{policy}: {self.reason}" if self.reason else policy
 
     @property
     def reference(self) -> str:
@@ -46,7 +60,8 @@ COLUMNS: Final[tuple[Column[PublishedRow], ...]] = (
     Column("TYPE", lambda row: row.type, width=18),
     Column("REFERENCE", lambda row: row.reference, width=24),
     Column("DIGEST", lambda row: row.digest, width=19),
-    Column("BY", lambda row: row.by),
+    Column("BY", lambda row: row.by, width=12),
+    Column("DETAIL", lambda row: row.detail),
 )
 
 
@@ -55,6 +70,7 @@ def row_of(event: Any) -> PublishedRow:
     outer = event if isinstance(event, Mapping) else {}
     inner = outer.get("data")
     data = inner if isinstance(inner, Mapping) else {}
+    scan = data.get("scan")
     kind = outer.get("type")
     fields = {
         "id": outer.get("id"),
@@ -68,5 +84,8 @@ def row_of(event: Any) -> PublishedRow:
         "by": outer.get("actor", ""),
         "request": outer.get("requestid", ""),
         "sequence": outer.get("sequence", ""),
+        "policy": data.get("policy", ""),
+        "reason": data.get("reason", ""),
+        "scan": scan.get("state", "") if isinstance(scan, Mapping) else "",
     }
     return parse(PublishedRow, fields)

@@ -17,9 +17,11 @@ from lading.commands.options import (
     registry,
     registry_errors,
 )
-from lading.commands.output import Column, Printer, add_output_options
+from lading.commands.output import Column, Printer, add_output_options, format_time
+from lading.commands.scan_text import scan_line
 from lading.commands.source import add_registry_options, refuse_credentials, refuse_stores
 from lading.json_values import parse
+from lading.registry.details import ScanSummary
 from lading.registry.policies.explained import ExplainedImage, ExplainedPolicy, Explanation
 from lading.settings import Settings
 
@@ -36,11 +38,11 @@ class _Row:
 
 
 COLUMNS: Final[tuple[Column[_Row], ...]] = (
-    Column("IMAGE", lambda row: row.image.digest[:19]),
+    Column("IMAGE", lambda row: row.image.digest),
     Column("POLICY", lambda row: row.policy.policy),
     Column("MODE", lambda row: row.policy.mode),
     Column("DECISION", lambda row: row.policy.outcome),
-    Column("WHY", lambda row: row.policy.exemption or "; ".join((*row.policy.reasons, *row.policy.findings))),
+    Column("WHY", lambda row: _why_text(row.policy)),
 )
 
 
@@ -113,12 +115,27 @@ def _print(printer: Printer, name: str, explained: Explanation) -> None:
         printer.table(COLUMNS, [_Row(image, policy) for image in explained.images for policy in image.policies])
 
 
+def _why_text(policy: ExplainedPolicy) -> str:
+    """Return why an image does not pass, or is exempted from what."""
+    reasons = "; ".join(policy.reasons)
+    if not policy.exemption:
+        return reasons
+    return f"{policy.exemption}, although {reasons}" if reasons else policy.exemption
+
+
 def _facts(explained: Explanation) -> Iterator[str]:
-    """Yield what is known of each image."""
+    """Yield what is known of each image: its signatures, its scan, and the findings because of which it is refused."""
     for image in explained.images:
-        digest = image.digest[:19]
         for each in image.signatures:
-            yield f"{digest} is signed by {each.signer} ({each.format}, {each.at.isoformat(timespec='seconds')})"
-        yield from (f"{digest}: {remark}" for remark in image.remarks)
-        scan = image.scan
-        yield f"{digest}: not scanned" if scan is None else f"{digest}: its scan is {scan.state}"
+            signed = f"its index {each.index} is" if each.index else "it is"
+            yield f"{image.digest}: {signed} signed by {each.signer} ({each.format}, {format_time(each.at)})"
+        yield from (f"{image.digest}: {remark}" for remark in image.remarks)
+        yield f"{image.digest}: {_scan_text(image.scan)}"
+        findings = dict.fromkeys(finding for each in image.policies for finding in each.findings)
+        yield from (f"{image.digest}: {finding}" for finding in findings)
+
+
+def _scan_text(scan: ScanSummary | None) -> str:
+    if scan is None:
+        return "it is not scanned: it was pushed while images were not (`lading scan-missing`), or is no image"
+    return f"scan: {scan_line(scan)}" + (f" ({format_time(scan.at)})" if scan.at else "")

@@ -34,12 +34,14 @@ class ExplainedSignature:
     format  how it is written
     at      when it was pushed
     digest  of the manifest that holds it
+    index   the digest of the index that it is of, which contains the image; "" for one of the image itself
     """
 
     signer: str
     format: str
     at: datetime
     digest: str
+    index: str = ""
 
 
 @dataclass(frozen=True, slots=True)

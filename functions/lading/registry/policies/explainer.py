@@ -90,18 +90,25 @@ class Explainer:
         if verdict is None:
             return None
         # As it was verified now: a standby keeps none.
-        used = (each for each in verdict.records if isinstance(each, Trust) and each.id == manifest.digest)
-        trust = next(used, None)
+        trusts = [each for each in verdict.records if isinstance(each, Trust)]
+        own = next((each for each in trusts if each.id == manifest.digest), None)
         facts = verdict.evidence.facts
         return ExplainedImage(
             digest=manifest.digest,
             outcome=DENIED if verdict.refuses else ALLOWED,
             policies=tuple(_policies(policies, verdict)),
             signatures=tuple(
-                ExplainedSignature(_name(policies, each.signature), each.signature.format, each.at, each.digest)
+                ExplainedSignature(
+                    _name(policies, each.signature),
+                    each.signature.format,
+                    each.at,
+                    each.digest,
+                    "" if trust is own else trust.id,
+                )
+                for trust in trusts
                 for each in signatures_of(trust, verdict.evidence.now)
             ),
-            remarks=trust.remarks if trust else (),
+            remarks=own.remarks if own else (),
             scan=summary_of(facts) if facts else None,
         )
 

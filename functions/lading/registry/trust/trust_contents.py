@@ -10,7 +10,7 @@ from lading.policies.evidence import OpenedException
 from lading.signatures.signature import Signature
 from lading_storage.records.trust import Trust
 
-VERIFIER: Final = 1
+VERIFIER: Final = 2
 """Number of the code that verifies: a release that verifies otherwise raises it, and verifies all trust again."""
 
 RETRY: Final = timedelta(minutes=5)
