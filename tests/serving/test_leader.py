@@ -122,7 +122,8 @@ def test_the_leader_reads_once_and_does_nothing_else(
     answer = client.request(method, target, headers=headers)
 
     assert answer.status == status, answer
-    assert leader.calls in ([], ["read"])
+    # The first pull in a while reads the rules of the registry and of the namespace as well, by the same call.
+    assert leader.calls in ([], ["read"], ["read 3"])
 
 
 def test_a_pull_by_tag_is_answered_by_the_leader(client: Client, leader: LeaderCalls) -> None:

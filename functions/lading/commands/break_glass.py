@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from lading.commands.http_listing import below
 from lading.commands.options import CommandError, Commands, Reference, add, parse_time, reference, registry_errors
 from lading.commands.output import Printer, add_output_options
 from lading.commands.source import add_registry_options
@@ -64,6 +63,7 @@ def _open(parsed: argparse.Namespace, settings: Settings) -> None:
 
 def _changed(parsed: argparse.Namespace, target: Reference, until: str) -> ExceptionRow:
     """Open or close the exception. Raises RegistryError, ClientError, CommandError."""
+    from lading.commands.http_listing import below
     from lading.commands.http_source import open_connection
 
     connection = open_connection(parsed)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lading.commands import exit_status
-from lading.commands.http_listing import below
 from lading.commands.options import REGISTRY, CommandError, Commands, add, reference, registry, registry_errors
 from lading.commands.output import Column, Printer, add_output_options, counted
 from lading.commands.policy_files import read_policies
@@ -101,6 +100,7 @@ def _http_trial(parsed: argparse.Namespace, repository: str) -> "Try":
     """Return the function that lets the registry try the policies. Raises ClientError, CommandError."""
     import json
 
+    from lading.commands.http_listing import below
     from lading.commands.http_source import open_connection
 
     refuse_stores(parsed)

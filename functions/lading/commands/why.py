@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lading.commands import exit_status
-from lading.commands.http_listing import below
 from lading.commands.options import (
     REGISTRY,
     CommandError,
@@ -90,6 +89,8 @@ def _explained(parsed: argparse.Namespace, settings: Settings, target: Reference
 
 
 def _over_http(connection: "Connection", target: Reference, principal: str | None) -> Explanation:
+    from lading.commands.http_listing import below
+
     path, scope = below(target.repository, "policy")
     asked = {} if principal is None else {"principal": principal}
     found = connection.request("GET", path, scope, {"reference": target.digest or target.tag, **asked})
