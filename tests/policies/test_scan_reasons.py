@@ -60,6 +60,7 @@ PARTIAL: Final = {
     "no reason": (facts(state="partial"), "it was scanned in part"),
     "no data": (facts(data=()), "its packages were compared with no data"),
     "data on exploits only": (facts(data=("exploits=1",)), "its packages were compared with no data"),
+    "documents of others only": (facts(data=("exploits=1", "signed=1")), "its packages were compared with no data"),
 }
 
 

@@ -97,7 +97,7 @@ def test_a_push_says_who_pushed_what_and_where_it_was_before(registry: Registry,
     assert (pushed.type, pushed.tag, pushed.digest, pushed.before, pushed.tagged) == (PUSHED, "", SECOND, "", True)
     assert (moved.type, moved.tag, moved.digest, moved.before, moved.tagged) == (MOVED, "v1", SECOND, FIRST, False)
     for event in (pushed, moved):
-        assert (event.action, event.by, event.request) == BY
+        assert (event.action, event.by, event.request) == BY[:3]
         assert (event.media_type, event.size) == (manifest.media_type, manifest.size)
         assert event.id.startswith(f"{event.id[0]}-{event.sequence}-{event.name[:8]}")
         assert event.id[0] in EVENT_RANGES

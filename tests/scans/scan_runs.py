@@ -50,6 +50,7 @@ class FakeData:
 
     def __init__(self, databases: Databases) -> None:
         self.databases = databases
+        self.unusable: set[str] = set()
 
     def database(self, ecosystem: str) -> "object":
         return self.databases.get(ecosystem)

@@ -31,6 +31,7 @@ from tests.scans.scan_steps import (
 from tests.support import images
 from tests.support.concurrency import run_concurrently
 from tests.support.fake_clock import FakeClock
+from tests.support.policies import SCANNED, policy, set_policies
 from tests.support.registry_pushes import push_manifest
 from tests.support.store_hooks import RecordedMetadata
 
@@ -221,6 +222,26 @@ def test_an_image_out_of_use_is_not_compared(registry: Registry, clock: FakeCloc
     assert [claim.digest for claim in claim_all(registry)] == [image.digest]
     clock.advance(days=91)
     assert claim_all(registry) == []
+
+
+@pytest.mark.parametrize("place", ["requirement", "alternative"])
+def test_an_image_out_of_use_is_compared_where_a_policy_limits_the_age_of_results(
+    place: str, registry: Registry, clock: FakeClock
+) -> None:
+    """A refused pull is not recorded, so that such an image would be refused for ever."""
+    image = pushed(registry)
+    scan(registry, clock)
+    registry.tags.delete(A, "v1")
+    age = {"scan": {"maxAge": "7d"}}
+    fields = age if place == "requirement" else {"anyOf": [age, {"image": {"minAge": "9d"}}]}
+    set_policies(registry, policy("other", **age), policy(repositories=[A], **SCANNED))
+    clock.advance(days=1)
+    assert claim_all(registry) == []
+
+    set_policies(registry, policy("other", **age), policy(repositories=[A], mode="audit", **fields))
+    clock.advance(days=1)
+
+    assert [claim.digest for claim in claim_all(registry)] == [image.digest]
 
 
 def test_an_image_of_a_tagged_index_is_in_use_and_so_is_one_that_runs(registry: Registry, clock: FakeClock) -> None:

@@ -25,6 +25,25 @@ def test_images_are_due_once_there_is_data_that_they_lacked(registry: Registry, 
     assert facts_of(registry, lacking).content == before.content
 
 
+def test_images_are_due_once_there_is_data_on_exploits(registry: Registry, clock: FakeClock) -> None:
+    """A policy that asks for known exploits refuses all others until then."""
+    image = pushed(registry, "v1")
+    claim = only_claim(registry)
+    accept(registry, claim, result_of(claim, clock))
+    clock.advance(minutes=1)
+    artifacts = registry.scans.vulnerability_data("lading/vulnerabilities")
+
+    artifacts.publish("exploits", "application/octet-stream", digest_of(b"one"), [b"one"], "1")
+
+    clock.advance(minutes=1)
+    (again,) = claim_all(registry)
+    assert again.digest == image.digest
+    accept(registry, again, result_of(again, clock, data={"Debian": "1", "exploits": "1"}))
+    artifacts.publish("exploits", "application/octet-stream", digest_of(b"two"), [b"two"], "2")
+    clock.advance(minutes=2)
+    assert claim_all(registry) == [], "newer data waits for the next day"
+
+
 def test_newer_data_waits_for_the_next_day(registry: Registry, clock: FakeClock) -> None:
     pushed(registry)
     artifacts = registry.scans.vulnerability_data("lading/vulnerabilities")

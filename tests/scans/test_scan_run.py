@@ -86,7 +86,10 @@ def test_data_that_did_not_change_is_not_compared_again(
 
     facts = facts_of(registry, image)
     assert facts.next > before.next
-    assert (facts.at, facts.report) == (before.at, before.report)
+    assert facts.report == before.report
+    assert before.at
+    assert facts.at
+    assert facts.at - before.at >= timedelta(days=1), "policies may limit the age of a result"
 
 
 def test_new_data_is_compared_without_the_layers_and_replaces_the_report_if_it_finds_more(
@@ -111,6 +114,31 @@ def test_new_data_is_compared_without_the_layers_and_replaces_the_report_if_it_f
     assert json.loads(facts.counts) == {"unknown": [2, 0]}
     assert facts.report != before.report
     assert layers.read == []
+
+
+def test_data_that_cannot_be_opened_takes_no_result_back(
+    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
+) -> None:
+    """As on a full disk: a policy would refuse all images for it."""
+    image = image_of(registry, "v1", b"base")
+    run(registry, clock, layers, data)
+    before = facts_of(registry, image)
+    unusable = FakeData({})
+    unusable.unusable = {"npm"}
+    clock.advance(days=1)
+
+    for _ in range(3):
+        assert run(registry, clock, layers, unusable) == {WAITING: 1}
+        clock.advance(minutes=3)
+
+    facts = facts_of(registry, image)
+    assert (facts.state, facts.counts, facts.data, facts.at) == (DONE, before.counts, before.data, before.at)
+    assert "the vulnerability data of npm cannot be used now" in facts.reason
+    new = image_of(registry, "v2", b"app")
+    assert run(registry, clock, layers, unusable) == {PARTIAL: 1, "layers read": 1}
+    assert facts_of(registry, new).missing == ("npm",)
+    clock.advance(days=1)
+    assert run(registry, clock, layers, FakeData({})) == {PARTIAL: 1, "unchanged": 1}, "data that is gone is missing"
 
 
 def test_scores_that_change_a_little_make_no_new_documents(
@@ -278,7 +306,7 @@ def test_what_one_manifest_says_of_a_layer_does_not_reach_other_images(
 def test_the_packages_of_a_layer_are_not_shown_to_a_repository_that_lacks_it(
     registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
 ) -> None:
-    """A foreign layer may be named by whoever knows its digest."""
+    """Any client that knows the digest of a foreign layer can name it."""
     image_of(registry, "v1", b"base")
     run(registry, clock, layers, data)
     other = "other/app"

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -10,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from packageurl import PackageURL
 
 from lading.scanning.findings import Finding
 from lading.scanning.packages import Package
@@ -76,6 +78,30 @@ def key_of(private: Any) -> PublicKey:
 
 
 KEYS: Final = {"vex": key_of(P256)}
+
+
+def test_a_long_document_is_parsed_once_for_all_findings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vendor names thousands of products in one statement, and an image has a package in hundreds of places."""
+    parse, parsed = PackageURL.from_string, Counter[str]()
+
+    def counted(purl: str) -> PackageURL:
+        parsed[purl] += 1
+        return parse(purl)
+
+    monkeypatch.setattr(PackageURL, "from_string", counted)
+    products = [{"@id": f"pkg:npm/not-here-{number}@1"} for number in range(50)]
+    about_all = statement() | {"products": products}
+    others = [statement(f"CVE-{number}") | {"products": [{"@id": f"pkg:npm/of-{number}"}]} for number in range(2, 50)]
+    found = [
+        Finding(id="CVE-1", package=Package(type="npm", name="a", version="1", path=str(number)), ecosystem="npm")
+        for number in range(50)
+    ]
+
+    suppressed = suppress(found, openvex.parse(document(about_all, *others)), DIGEST)
+
+    assert not any(each.suppressed for each in suppressed)
+    assert {*parsed.values()} == {1}
+    assert len(parsed) == 50, "statements about other vulnerabilities are not looked at"
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ NO_FACTS: Final = "it is not scanned"
 """Of an image that is just pushed, or was pushed while images were not scanned, and of what is no image."""
 
 EXPLOITS: Final = "exploits"
-"""The name of the data on exploits, beside that of ecosystems."""
+SIGNED: Final = "signed"
+"""Names of data beside that of ecosystems, as lading.scanning.findings has them: on exploits, and signed documents."""
 
 VULNERABILITY: Final = "vulnerability"
 
@@ -80,7 +81,7 @@ def _gaps(requirement: ScanRequirement, facts: "Facts") -> tuple[str, ...]:
     gaps = [*facts.notes, *(f"there is no vulnerability data of {each}" for each in facts.missing)]
     if facts.state != DONE and not gaps:
         gaps.append("it was scanned in part")
-    if not data - {EXPLOITS}:
+    if not data - {EXPLOITS, SIGNED}:
         gaps.append("its packages were compared with no data")
     if requirement.block_known_exploited and EXPLOITS not in data:
         gaps.append("there is no data on exploits")

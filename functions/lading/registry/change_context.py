@@ -60,11 +60,13 @@ class ChangeContext(NamedTuple):
     action      one word: push, delete, rollback, restore, clean-up; purge, pull and scan, which only events have
     actor       the principal that the credentials name, or ""
     request_id  the id of the request, or ""
+    is_own      whether the registry itself makes the change, which no policy refuses; no request can say so
     """
 
     action: str
     actor: str = ""
     request_id: str = ""
+    is_own: bool = False
 
 
 PULL: Final = ChangeContext("pull")

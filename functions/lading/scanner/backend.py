@@ -1,6 +1,6 @@
 """Backend of a scanner: the registry that has images to scan, and the vulnerability data that it keeps."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -57,6 +57,11 @@ class DataSource(Protocol):
 
 class OpenedData(Protocol):
     """The vulnerability data during one run."""
+
+    @property
+    def unusable(self) -> Collection[str]:
+        """Of what was asked for, the names of data that is on record, and could not be opened."""
+        ...
 
     def database(self, ecosystem: str) -> Database | None:
         """Return the database of an ecosystem, by its name without a release; None if there is none to be opened."""

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final, Protocol, TypeVar
 
-from lading.registry.errors import RegistryError
+from lading.registry.errors import BLOB_UNKNOWN, RegistryError
 from lading.registry.scans.vulnerability_data import DataArtifact
 from lading.vulnerabilities.database import Database
 from lading.vulnerabilities.exploits import Exploits
@@ -30,6 +30,9 @@ EXPLOITS: Final = "exploits"
 
 MAX_FILE: Final = 4 * 1024**3
 """Bytes of one decompressed file; the largest one of OSV has some 300 MiB."""
+
+MAX_LOOKS: Final = 2
+"""How often an artifact is looked up, where updates remove it meanwhile."""
 
 TEMPORARY: Final = "new-"
 MAX_FETCH_SECONDS: Final = 3600.0
@@ -84,6 +87,8 @@ class OpenedFiles:
         self._folder = folder
         self._databases: dict[str, Database | None] = {}
         self._exploits: list[Exploits | None] = []
+        self.unusable: set[str] = set()
+        """See OpenedData."""
 
     def database(self, ecosystem: str) -> Database | None:
         """See OpenedData. Raises StorageError where the registry cannot be read."""
@@ -105,20 +110,41 @@ class OpenedFiles:
 
     def _open(self, ecosystem: str, kind: Callable[[Path], T]) -> T | None:
         """Open the data of an ecosystem; None if there is none, or it cannot be used."""
-        artifact = self._artifacts.current([ecosystem]).get(ecosystem)
-        if artifact is None:
-            return None
+        reason = ""
+        for _ in range(MAX_LOOKS):
+            artifact = self._artifacts.current([ecosystem]).get(ecosystem)
+            if artifact is None:
+                return None
+            try:
+                return self._opened(ecosystem, artifact, kind)
+            except RegistryError as error:
+                reason = str(error)
+                if error.descriptor != BLOB_UNKNOWN:
+                    break
+            except (DataError, DatabaseError, OSError) as error:
+                reason = str(error)
+                break
+        log.warning("the vulnerability data of %s cannot be used: %s", ecosystem, reason)
+        self.unusable.add(ecosystem)
+        return None
+
+    def _opened(self, ecosystem: str, artifact: DataArtifact, kind: Callable[[Path], T]) -> T:
+        """Open the data of an artifact.
+
+        Raises:
+            RegistryError: BLOB_UNKNOWN if an update has removed it meanwhile.
+            DataError, DatabaseError, OSError, StorageError: it cannot be used, or not now.
+        """
         prefix = hashlib.sha256(ecosystem.encode()).hexdigest()[:16]
         path = self._folder / f"{prefix}-{artifact.digest.partition(':')[2]}.sqlite"
+        if not path.exists():
+            self._fetch(artifact, path)
+        self._remove_others(prefix, path)
         try:
-            if not path.exists():
-                self._fetch(artifact, path)
-            self._remove_others(prefix, path)
             return kind(path)
-        except (DataError, DatabaseError, RegistryError, OSError) as error:
-            log.warning("the vulnerability data of %s cannot be used: %s", ecosystem, error)
+        except (DatabaseError, OSError):
             path.unlink(missing_ok=True)
-            return None
+            raise
 
     def _remove_others(self, prefix: str, path: Path) -> None:
         """Remove the files of an ecosystem but one, and but temporary ones that another process may be writing."""

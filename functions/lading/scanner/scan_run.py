@@ -35,6 +35,7 @@ from lading.scanning.packages import ImagePackages, LayerPackages
 from lading.vulnerabilities import ecosystems, reported
 from lading.vulnerabilities.matcher import Matcher, Matches
 from lading.vulnerabilities.openvex import suppress
+from lading_storage.records.scans import MATCH
 
 MAX_IMAGE_SECONDS: Final = 600.0
 """Seconds after which no further layer of an image is begun. What was read is kept for the next try."""
@@ -211,12 +212,15 @@ class ScanRun:
             return self._layers.scan(descriptor, chunks)
 
     def _compared(self, claim: Claim, packages: ImagePackages) -> ScanResult:
-        """Return the result of the comparison of an image's packages with the data."""
+        """Return the result of the comparison of an image's packages with the data. Raises LayerFailed, _Stopped."""
         signed = signed_documents.read(claim)
         packages = signed_documents.with_packages(packages, signed)
         if len(packages.packages) > MAX_IMAGE_PACKAGES:
             raise LayerFailed(f"the image has more than {MAX_IMAGE_PACKAGES} packages, with those of signed SBOMs")
         matches = self._matcher.match(packages)
+        if claim.task == MATCH and (lost := sorted({*claim.data}.intersection(self._data.unusable))):
+            # A disk is full, say. What the data said before is known, and is not taken back for that.
+            raise _Stopped(f"the vulnerability data of {', '.join(lost)} cannot be used now")
         found, more = reported.merge(matches.findings, packages, signed.reports, self._data.exploits())
         notes = (*packages.notes, *matches.notes, *signed.notes, *more)
         report = Report(

@@ -8,7 +8,8 @@ Of several statements about the same, the latest counts. https://github.com/open
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from lading.scanning.findings import Finding
@@ -22,6 +23,9 @@ STATUSES: Final = (*SUPPRESSING, "affected", "under_investigation")
 
 MAX_STATEMENTS: Final = 10_000
 """Statements of a document."""
+
+MAX_PARSED: Final = 30_000
+"""Package URLs that are kept parsed."""
 
 MAX_REASON: Final = 300
 """Characters of a reason."""
@@ -135,25 +139,37 @@ def suppress(findings: Iterable[Finding], statements: Iterable[VexStatement], di
         statements: of documents whose signatures were verified, and whose subject is the image.
         digest: of the image's manifest.
     """
-    ordered = sorted(statements, key=lambda statement: statement.at)
-    return [replace(each, suppressed=_suppressed(each, ordered, digest)) for each in findings]
+    latest = _Latest(statements, digest)
+    return [replace(each, suppressed=_suppressed(each, latest)) for each in findings]
 
 
-def _suppressed(finding: Finding, statements: Sequence[VexStatement], digest: str) -> str:
-    reason = _reason({finding.id, *finding.aliases}, finding.package, statements, digest)
+def _suppressed(finding: Finding, latest: "_Latest") -> str:
+    reason = latest.reason({finding.id, *finding.aliases}, finding.package)
     if reason or not finding.covers:
         return reason
-    reasons = [_reason({id}, finding.package, statements, digest) for id in finding.covers]
+    reasons = [latest.reason({id}, finding.package) for id in finding.covers]
     return reasons[0] if all(reasons) else ""
 
 
-def _reason(ids: set[str], package: Package, statements: Sequence[VexStatement], digest: str) -> str:
-    """Return the reason of the latest statement, or "" if there is none that suppresses."""
-    reason = ""
-    for statement in statements:
-        if ids & statement.ids and any(_is_about(each, package, digest) for each in statement.products):
-            reason = statement.reason if statement.status in SUPPRESSING else ""
-    return reason
+class _Latest:
+    """The latest statements about the vulnerabilities of one image."""
+
+    def __init__(self, statements: Iterable[VexStatement], digest: str) -> None:
+        self._digest = digest
+        self._ordered = sorted(statements, key=lambda statement: statement.at)
+        self._by_id: dict[str, list[int]] = {}
+        for number, statement in enumerate(self._ordered):
+            for id in statement.ids:
+                self._by_id.setdefault(id, []).append(number)
+
+    def reason(self, ids: set[str], package: Package) -> str:
+        """Return the reason of the latest statement, or "" if there is none that suppresses."""
+        numbers = {number for id in ids for number in self._by_id.get(id, ())}
+        for number in sorted(numbers, reverse=True):
+            statement = self._ordered[number]
+            if any(_is_about(each, package, self._digest) for each in statement.products):
+                return statement.reason if statement.status in SUPPRESSING else ""
+        return ""
 
 
 def _is_about(product: Product, package: Package, digest: str) -> bool:
@@ -171,23 +187,50 @@ def _is_image(name: str, digest: str) -> bool:
 
 def _is_package(name: str, package: Package) -> bool:
     """Return whether a package URL is of a package: what it leaves out, such as the version, is as it may be."""
+    found = _parsed(name)
+    own = _own(package.type, package.namespace, package.name)
+    return (
+        found is not None
+        and (found.type, found.full_name) == own
+        and found.version in ("", package.version)
+        and (found.arch is None or found.arch == package.arch)
+    )
+
+
+class _Parsed(NamedTuple):
+    """What a package URL names. For a module of Go, namespace and name are both parts of its path."""
+
+    type: str
+    full_name: str
+    version: str
+    arch: str | None
+
+
+@lru_cache(MAX_PARSED)
+def _parsed(name: str) -> _Parsed | None:
+    """Return what a package URL names, or None if it is none. A statement may list thousands, for each finding."""
     from packageurl import PackageURL
 
     try:
         found = PackageURL.from_string(name)
-        # Types have rules for names, such as PyPI's, which this applies.
-        own = PackageURL(type=package.type, namespace=package.namespace or None, name=package.name)
     except ValueError:
-        return False
+        return None
     qualifiers = found.qualifiers if isinstance(found.qualifiers, dict) else {}
-    return (
-        found.type == own.type
-        and _full_name(found.namespace, found.name) == _full_name(own.namespace, own.name)
-        and found.version in (None, "", package.version)
-        and qualifiers.get("arch", package.arch) == package.arch
-    )
+    return _Parsed(found.type, _full_name(found.namespace, found.name), found.version or "", qualifiers.get("arch"))
+
+
+@lru_cache(MAX_PARSED)
+def _own(type: str, namespace: str, name: str) -> tuple[str, str] | None:
+    """Return type and full name of a package as package URLs spell them: PyPI, say, has rules. None if they cannot."""
+    from packageurl import PackageURL
+
+    try:
+        own = PackageURL(type=type, namespace=namespace or None, name=name)
+    except ValueError:
+        return None
+    return own.type, _full_name(own.namespace, own.name)
 
 
 def _full_name(*parts: str | None) -> str:
-    """Return the name with the namespace: for a module of Go, both are parts of its path."""
+    """Return the name with the namespace."""
     return "/".join(each for each in parts if each)

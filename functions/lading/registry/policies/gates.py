@@ -149,14 +149,14 @@ class Gates:
 
     def check_put(self, rules: EffectiveRules, manifest: Manifest, found: Found, context: ChangeContext) -> None:
         """See CommitGate."""
-        if policies := policies_in(rules):
+        if not context.is_own and (policies := policies_in(rules)):
             self._put.check(policies, manifest, found, context)
 
     def check_move(
         self, rules: EffectiveRules, manifest: Manifest, tag: str, context: ChangeContext
     ) -> Sequence[Write]:
         """See CommitGate."""
-        policies = policies_in(rules)
+        policies = () if context.is_own else policies_in(rules)
         if not policies:
             return ()
         return [*rules.guard, *self._tag.check(policies, manifest, tag, context)]

@@ -106,7 +106,7 @@ class ScanResult:
         state: DONE, PARTIAL, UNSUPPORTED or FAILED, which are final; WAITING if the image is to be tried again.
         at: when the packages were compared with the data, or the work ended.
         reason: why the state is UNSUPPORTED, FAILED or WAITING.
-        is_unchanged: whether nothing was compared, since the data is that of the last result. Only that the image was
+        is_unchanged: whether nothing was compared, since the data is that of the last result. Only when the image was
             looked at is recorded.
         counts: how many findings each severity has, those with a fix and those without.
         exploited: how many findings are known to be exploited, or -1 if that is not known.

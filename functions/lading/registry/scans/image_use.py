@@ -1,7 +1,8 @@
 """Use of an image: whether results for it still matter, so that newer data is compared with its packages.
 
 An image is in use if it has a tag, was pulled within 90 days, is in a report of what runs, or is part of an index that
-is in use.
+is in use. Of a repository for which a policy limits the age of results, all images are: it would refuse the pull by
+which an image comes into use again.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from typing import Final
 
 from lading.registry.in_use import digests_in_use
 from lading.registry.pagination import scan_all
+from lading.registry.policies.policy_cache import policies_in
+from lading.registry.rules.effective import effective_rules, rule_keys
+from lading_storage.errors import UnknownRules
 from lading_storage.protocols import MetadataStore
 from lading_storage.query import Query
 from lading_storage.records.core import Key, Manifest, Tag
@@ -33,6 +37,7 @@ class ImageUse:
         self._running: Callable[[str], set[str]] = cache(
             lambda repository: digests_in_use(scan_all(metadata, InUseReport), repository)
         )
+        self._needs_results: Callable[[str], bool] = cache(lambda repository: _limits_age(metadata, repository))
 
     def is_in_use(self, repository: str, digest: str) -> bool:
         """Return whether an image is in use. It takes one query if the image has a tag."""
@@ -47,7 +52,7 @@ class ImageUse:
             seen.update(pending)
             if len(seen) > MAX_INDEXES:
                 return True
-        return False
+        return self._needs_results(repository)
 
     def _is_itself(self, repository: str, digest: str) -> bool:
         """Return whether a manifest is in use for its own sake."""
@@ -56,3 +61,16 @@ class ImageUse:
         key = Key(LastPull, digest, repository)
         pull = self._metadata.read([key])[key]
         return (pull is not None and self._now - pull.pulled < RECENT) or digest in self._running(repository)
+
+
+def _limits_age(metadata: MetadataStore, repository: str) -> bool:
+    """Return whether a policy of a repository refuses old results of scans, or might: it cannot be read."""
+    try:
+        policies = policies_in(effective_rules(metadata.read(rule_keys(repository)), repository))
+    except UnknownRules:
+        return True
+    return any(
+        each.scan is not None and each.scan.max_age is not None
+        for policy in policies
+        for each in (policy.requirements, *policy.any_of)
+    )

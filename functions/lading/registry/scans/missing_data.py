@@ -1,6 +1,7 @@
 """Images whose packages could not be compared, once there is data of their ecosystem: they are due at once.
 
 The first image that needs an ecosystem is scanned before its data is there. It would stay partial until the next day.
+So would an image be refused whose policy asks for known exploits, after the first import of data on these.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from lading.registry.retry import try_to_commit
+from lading.scanning.findings import EXPLOITS
 from lading_storage.protocols import MetadataStore, QueueCursor, Replace
 from lading_storage.records.core import Key
 from lading_storage.records.scans import DOCUMENTS, MATCH, Facts, VulnerabilityData
@@ -62,6 +64,8 @@ def _make_due(metadata: MetadataStore, listed: Facts, now: datetime) -> bool:
 
 def _lacks(facts: Facts, ecosystem: str) -> bool:
     """Return whether data was missing; its name may have a release, as in "Debian:12"."""
+    if ecosystem == EXPLOITS:
+        return not any(each.startswith(f"{EXPLOITS}=") for each in facts.data)
     return any(each.partition(":")[0] == ecosystem for each in facts.missing)
 
 

@@ -228,7 +228,8 @@ def _updated(facts: Facts, result: ScanResult, now: datetime) -> Facts:
     if result.is_unchanged:
         if facts.at is None:
             raise RegistryError(REQUEST_INVALID, {"reason": "the image has no result that could be unchanged"})
-        return replace(facts, task=MATCH, tries=0, next=_next_match(facts, now))
+        # With data that did not change, what was found before is what is found now.
+        return replace(facts, task=MATCH, tries=0, at=result.at, next=_next_match(facts, now))
     if result.state == FAILED:
         return replace(facts, state=FAILED, task="", tries=0, reason=result.reason[:500], at=result.at)
     return replace(
