@@ -7,7 +7,7 @@ Who may push can push indexes of any image: however many there are, the one that
 signature verified it, so that it is among the first.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Final
@@ -32,9 +32,10 @@ Above = tuple[Manifest, Trust | None]
 class IndexesAbove:
     """Indexes of one registry."""
 
-    def __init__(self, metadata: MetadataStore) -> None:
-        """Read from `metadata`."""
+    def __init__(self, metadata: MetadataStore, unwritten: Callable[[Key[Trust]], Trust | None]) -> None:
+        """Read from `metadata`. `unwritten` returns trust that was verified and is not in it, as of a standby."""
         self._metadata = metadata
+        self._unwritten = unwritten
 
     def of(self, repository: str, digest: str, fingerprints: Iterable[str], now: datetime) -> Iterator[Above]:
         """Yield the live indexes that contain a manifest, without content, and their trust.
@@ -54,7 +55,10 @@ class IndexesAbove:
             keys = [Key(Trust, each.digest, repository) for each in page]
             found = self._metadata.read(keys)
             for index, key in zip(page, keys, strict=True):
-                if (trust := found[key]) is None or not is_current(trust, fingerprints, now):
+                trust = found[key]
+                if not is_current(trust, fingerprints, now):
+                    trust = self._unwritten(key) or trust
+                if trust is None or not is_current(trust, fingerprints, now):
                     unverified.append((index, trust))
                 elif trust.signatures:
                     yield index, trust

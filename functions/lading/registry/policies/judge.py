@@ -48,7 +48,7 @@ class Judge:
         self._metadata = metadata
         self._verifier = verifier
         self._clock = clock
-        self._indexes_above = IndexesAbove(metadata)
+        self._indexes_above = IndexesAbove(metadata, lambda key: verifier().unwritten(key))
         self._hints: dict[tuple[str, str], str] = {}
 
     def keys(self, repository: str, digest: str) -> list[Key[Any]]:

@@ -92,6 +92,13 @@ class Verifier:
         """Return a verifier of the same signatures that keeps nothing in the store, for trials of policies."""
         return Verifier(self._metadata, self._contents, self._clock, writes=False, verify_candidate=self._verify)
 
+    def unwritten(self, key: Key[Trust]) -> Trust | None:
+        """Return the trust that a standby keeps in memory, or None."""
+        if self._writes:
+            return None
+        with self._locks[0]:
+            return self._unwritten.get(key)
+
     def trust_of(self, repository: str, digest: str, anchors: Anchors, pushed: str = "") -> Trust:
         """Return the trust in a manifest, verified with all of `anchors`, and perhaps with others.
 
