@@ -85,7 +85,7 @@ def fake_iam_world(accounts: Accounts) -> dict[str, Any]:
         "certs": {"keys": [_jwk(accounts.registry)]},
         "buckets": {
             POLICIES: {
-                "bindings": {"user:owner@example.com": list(OBJECTS)},
+                "bindings": {"user:owner@example.com": [*OBJECTS, "storage.buckets.update"]},
                 "managedFolders": {"team-a/": {"user:reader@example.com": ["storage.objects.get"]}},
             }
         },
