@@ -3,7 +3,6 @@
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
 import pytest
 
@@ -14,7 +13,6 @@ from lading.scanner import scan_job, scan_run
 from lading.scanner.in_process import InProcessBackend
 from lading.scanner.scan_run import ScanRun
 from lading.scanning.findings import DONE, FAILED, PARTIAL, UNSUPPORTED, WAITING
-from lading.scanning.layer_packages import EXTRACTOR_VERSION
 from lading.scanning.packages import LayerPackages
 from lading.vulnerabilities import exploits
 from lading.vulnerabilities.exploits import Exploits
@@ -216,108 +214,6 @@ def test_an_image_whose_layers_declare_too_much_together_fails(
     registry.scans.again(A, image.id)
     assert run(registry, clock, layers, data) == {FAILED: 1}, "what its layers declare was kept"
     assert facts_of(registry, image).reason.startswith("its layers declare more than")
-
-
-def test_a_layer_whose_process_was_killed_is_read_again(
-    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
-) -> None:
-    image = image_of(registry, "v1", b"base")
-    layers.failures = 1
-
-    run(registry, clock, layers, data)
-
-    assert facts_of(registry, image).state == DONE
-    assert len(layers.read) == 2
-
-
-def test_an_image_whose_scanner_is_killed_each_time_has_three_tries(
-    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
-) -> None:
-    """With a policy, a failed scan is an outage: one lack of memory must not make it."""
-    image = image_of(registry, "v1", b"base")
-    layers.failures = 5
-    states = []
-    for _ in range(3):
-        run(registry, clock, layers, data)
-        states.append(facts_of(registry, image).state)
-        clock.advance(minutes=3)
-    assert states == [WAITING, WAITING, DONE]
-
-    other = image_of(registry, "v2", b"app")
-    layers.failures = 6
-    for _ in range(3):
-        run(registry, clock, layers, data)
-        clock.advance(minutes=3)
-    facts = facts_of(registry, other)
-    assert (facts.state, facts.task) == (FAILED, "")
-    assert facts.reason.endswith(f"the layer {digest_of(b'app')}: the process that reads it was killed")
-
-
-def test_new_extractors_that_are_killed_leave_the_result_before(
-    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image = image_of(registry, "v1", b"base")
-    run(registry, clock, layers, data)
-    before = facts_of(registry, image)
-    monkeypatch.setattr(scan_run, "EXTRACTOR_VERSION", EXTRACTOR_VERSION + 1)
-    layers.failures = 6
-    clock.advance(days=1)
-
-    for _ in range(3):
-        run(registry, clock, layers, data)
-        clock.advance(minutes=3)
-
-    facts = facts_of(registry, image)
-    assert (facts.state, facts.counts, facts.report) == (DONE, before.counts, before.report)
-    assert "was killed" in facts.reason
-    clock.advance(days=1)
-    run(registry, clock, layers, data)
-    assert (facts_of(registry, image).state, facts_of(registry, image).reason) == (DONE, "")
-
-
-UNREADABLE: Final = {
-    "of an unknown type": "application/vnd.example.layer",
-    "encrypted": "application/vnd.oci.image.layer.v1.tar+gzip+encrypted",
-    "foreign": "application/vnd.oci.image.layer.nondistributable.v1.tar",
-}
-
-
-@pytest.mark.parametrize("kind", UNREADABLE)
-def test_what_one_manifest_says_of_a_layer_does_not_reach_other_images(
-    kind: str, registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
-) -> None:
-    """All images share what was read of a layer: who pushes a manifest must not decide what it is."""
-    other = "other/app"
-    push_blob(registry, other, images.EMPTY_CONFIG)
-    if kind != "foreign":
-        push_blob(registry, other, b"base")
-    push_blob(registry, A, b"base")
-    odd = manifest_with(layers=[images.descriptor(b"base", UNREADABLE[kind])])
-    push_manifest(registry, other, odd, "v1")
-    run(registry, clock, layers, data)
-
-    image = image_of(registry, "v1", b"base")
-    run(registry, clock, layers, data)
-
-    facts = facts_of(registry, image)
-    assert (facts.state, facts.notes, json.loads(facts.counts)) == (DONE, (), {"unknown": [1, 0]})
-
-
-def test_the_packages_of_a_layer_are_not_shown_to_a_repository_that_lacks_it(
-    registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
-) -> None:
-    """Any client that knows the digest of a foreign layer can name it."""
-    image_of(registry, "v1", b"base")
-    run(registry, clock, layers, data)
-    other = "other/app"
-    push_blob(registry, other, images.EMPTY_CONFIG)
-    foreign = images.descriptor(b"base", UNREADABLE["foreign"])
-    spy = push_manifest(registry, other, manifest_with(layers=[foreign]), "v1")
-
-    run(registry, clock, layers, data)
-
-    document = registry.image_scans.document(other, spy.digest)
-    assert (document.state, document.packages, document.vulnerabilities) == (UNSUPPORTED, None, ())
 
 
 def test_a_layer_that_is_not_stored_makes_the_result_partial(

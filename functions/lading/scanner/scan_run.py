@@ -131,6 +131,7 @@ class ScanRun:
             if len(packages.packages) > MAX_IMAGE_PACKAGES:
                 raise LayerFailed(f"the image has more than {MAX_IMAGE_PACKAGES} packages")
             result = self._compared(claim, packages)
+            self._check_data(claim)
         except LayerFailed as error:
             result = ScanResult(state=FAILED, at=self._clock(), reason=str(error))
         except _Stopped as error:
@@ -211,16 +212,18 @@ class ScanRun:
         with _closed(self._backend.layer(claim, layer)) as chunks:
             return self._layers.scan(descriptor, chunks)
 
+    def _check_data(self, claim: Claim) -> None:
+        """Raise _Stopped if data of the last result cannot be opened, as on a full disk: that result stays."""
+        if claim.task == MATCH and (lost := sorted({*claim.data}.intersection(self._data.unusable))):
+            raise _Stopped(f"the vulnerability data of {', '.join(lost)} cannot be used now")
+
     def _compared(self, claim: Claim, packages: ImagePackages) -> ScanResult:
-        """Return the result of the comparison of an image's packages with the data. Raises LayerFailed, _Stopped."""
+        """Return the result of the comparison of an image's packages with the data. Raises LayerFailed."""
         signed = signed_documents.read(claim)
         packages = signed_documents.with_packages(packages, signed)
         if len(packages.packages) > MAX_IMAGE_PACKAGES:
             raise LayerFailed(f"the image has more than {MAX_IMAGE_PACKAGES} packages, with those of signed SBOMs")
         matches = self._matcher.match(packages)
-        if claim.task == MATCH and (lost := sorted({*claim.data}.intersection(self._data.unusable))):
-            # A disk is full, say. What the data said before is known, and is not taken back for that.
-            raise _Stopped(f"the vulnerability data of {', '.join(lost)} cannot be used now")
         found, more = reported.merge(matches.findings, packages, signed.reports, self._data.exploits())
         notes = (*packages.notes, *matches.notes, *signed.notes, *more)
         report = Report(
