@@ -80,9 +80,15 @@ def chosen_signatures(
     return sorted(chosen, key=lambda each: each.at, reverse=True), len(newest) - len(chosen)
 
 
-def holders_of(chosen: Sequence[KeptSignature], counts: Callable[[Signature], bool]) -> tuple[str, ...]:
-    """Return the digests of the manifests that hold the signatures that count, the newest first: Trust.holders."""
-    return tuple(dict.fromkeys(each.digest for each in chosen if counts(each.signature)))[:MAX_HOLDERS]
+def holders_of(
+    chosen: Sequence[KeptSignature], counts: Callable[[Signature], bool], before: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the digests of the manifests that hold the signatures that count, the newest first: Trust.holders.
+
+    Those from before follow: their signers may be of a policy that did not matter to the caller this time.
+    """
+    holders = [each.digest for each in chosen if counts(each.signature)]
+    return tuple(dict.fromkeys([*holders, *before]))[:MAX_HOLDERS]
 
 
 def encoded_signatures(signatures: Sequence[KeptSignature]) -> str:

@@ -155,7 +155,7 @@ class Verifier:
             verifier=VERIFIER,
             retry=now + RETRY if found.may_return or not is_whole else None,
             signatures=encoded_signatures(chosen),
-            holders=holders_of(chosen, anchors.counts),
+            holders=holders_of(chosen, anchors.counts, before.holders if before else ()),
             remarks=_remarks([*reasons, *found.unread], found.omitted + omitted),
             attachment=attachment,
             exceptions=encoded_exceptions(exceptions_of(before, now)),
