@@ -66,6 +66,12 @@ def test_toml_json_and_yaml_say_the_same(folder: Path, monkeypatch: pytest.Monke
     assert read_policies(folder / "p.toml") == found
 
 
+def test_a_file_of_rules_is_none_of_policies(folder: Path) -> None:
+    file = write(folder, "rules.toml", '[rules]\npolicies = "p.toml"\n')
+    with pytest.raises(PolicyError, match="no field 'rules'; there are version, policies; a file of rules is for"):
+        read_policies(file)
+
+
 def test_a_request_names_no_files(folder: Path) -> None:
     write(folder, "p.toml", TOML)
     with pytest.raises(PolicyError, match="names a file: put its content here, as pem"):

@@ -49,7 +49,7 @@ def test_two_policies_have_two_names() -> None:
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON"),
         ('{"version": 2, "policies": []}', "have version 2, and this release reads version 1"),
-        ('{"version": 1, "rules": []}', "have no field 'rules'"),
+        ('{"version": 1, "rules": []}', "there is no field 'rules'"),
         ('{"policies": {}}', "a list of tables"),
         ('[{"name": "a", "name": "b"}]', "a name twice"),
     ],

@@ -23,4 +23,4 @@ def signed_line(signed: SignatureSummary | None) -> str | None:
         return None
     if signed.state == "signed":
         return f"by {', '.join(signed.signers)}"
-    return "by none of the signers of its policies" if signed.state == "unsigned" else "verified at the next pull"
+    return "not itself by a signer of its policies" if signed.state == "unsigned" else "verified at the next pull"

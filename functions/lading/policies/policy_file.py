@@ -39,7 +39,7 @@ def parse_policies(text: str, suffix: str, folder: Path | None, name: str) -> st
 
     Args:
         text: the policies.
-        suffix: .json, .yaml or .yml; any other means TOML, or JSON if the text begins with a bracket.
+        suffix: .json, .yaml or .yml; .toml; any other means TOML, or JSON if the text begins with a bracket.
         folder: where the files of keys begin, or None: policies may not name files.
         name: what messages call the text.
 
@@ -66,7 +66,8 @@ def _parsed(text: str, suffix: str, name: str) -> Any:
     """Return the plain values of a text. Raises PolicyError."""
     if suffix in (".yaml", ".yml"):
         return _parse_yaml(text, name)
-    is_json = suffix == ".json" or (text.lstrip()[:1] in ("{", "[") and not text.lstrip().startswith("[["))
+    may_be_json = text.lstrip()[:1] in ("{", "[") and not text.lstrip().startswith("[[")
+    is_json = suffix == ".json" or (suffix != ".toml" and may_be_json)
     try:
         return json.loads(text, object_pairs_hook=unique_members) if is_json else tomllib.loads(text)
     except (ValueError, RecursionError) as error:

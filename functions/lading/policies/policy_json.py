@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
-from lading.policies.field_kinds import PolicyError
+from lading.policies.field_kinds import PolicyError, quoted
 from lading.policies.policy import Policy
 from lading.policies.policy_fields import POLICIES
 
@@ -61,7 +61,9 @@ def values_in(found: Any, name: str) -> list[Any]:
         if (version := found.get("version", VERSION)) != VERSION or isinstance(version, bool):
             raise PolicyError(f"{name} have version {version!r:.20}, and this release reads version {VERSION}")
         if unknown := found.keys() - {"version", "policies"}:
-            raise PolicyError(f"{name} have no field {min(map(str, unknown))[:60]!r}; there are version, policies")
+            rules = "; a file of rules is for `lading rules apply`" if "rules" in unknown else ""
+            field = quoted(min(map(str, unknown)))
+            raise PolicyError(f"{name}: there is no field {field}; there are version, policies{rules}")
         found = found.get("policies", [])
     if not isinstance(found, list):
         raise PolicyError(f"{name} are a list of tables: [[policies]]")
