@@ -30,6 +30,14 @@ def test_a_policy_is_described_in_sentences() -> None:
         ({"signatures": signatures("release")}, "no principal is exempt"),
         ({"scan": {"required": True}, "exempt": ["robot$signer"]}, "robot$signer is no robot of this registry"),
         ({"scan": {"required": True}, "breakGlass": ["robot$ops"]}, "robot$ops is no robot of this registry"),
+        (
+            {
+                "scan": {"required": True},
+                "exceptions": [{"image": "other/x", "until": "2027-01-31", "reason": "x"}],
+            },
+            "the exception of other/x is of no repository that the policy names",
+        ),
+        ({"scan": {"maxAge": "1d"}}, "images are compared once a day, or somewhat later: with a scan.maxAge of 1d one"),
         ({"scan": {"blockKnownExploited": True}}, "blockKnownExploited needs CISA's catalog"),
         *(
             (

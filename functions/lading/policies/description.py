@@ -19,6 +19,9 @@ from lading.policies.texts import about, counted, duration_text, listed
 SOON: Final = timedelta(days=30)
 """How long before an exception ends a warning says so."""
 
+COMPARED: Final = timedelta(days=2)
+"""Age that no scan of an image in use reaches, while its registry scans: it is compared each day."""
+
 LONG: Final = timedelta(days=366)
 """Exceptions that last longer than this are likely to be forgotten."""
 
@@ -103,14 +106,7 @@ def warnings(policy: Policy, now: datetime) -> Iterator[str]:
         yield 'with onError = "allow", images pass that cannot be judged'
     if any(each.signatures for each in policy.alternatives) and policy.enforces and not policy.exempt:
         yield "no principal is exempt: `cosign sign` pulls an image before it signs it, and is refused"
-    for principal in (*policy.exempt, *policy.break_glass):
-        if principal.startswith("robot$"):
-            yield f"{principal} is no robot of this registry, which would be robot+{principal.removeprefix('robot$')}"
-    if any(each.scan and each.scan.block_known_exploited for each in policy.alternatives):
-        yield (
-            "blockKnownExploited needs CISA's catalog, which is not downloaded: no image passes before"
-            " `lading vulnerabilities import` has stored it"
-        )
+    yield from _surprises(policy)
     for name, until in _ends(policy):
         if until <= now:
             yield f"the exception of {name} ended at {until.isoformat()}"
@@ -118,6 +114,27 @@ def warnings(policy: Policy, now: datetime) -> Iterator[str]:
             yield f"the exception of {name} ends in {about(until - now)}"
         elif until > now + LONG:
             yield f"the exception of {name} lasts {counted((until - now).days, 'day')}"
+
+
+def _surprises(policy: Policy) -> Iterator[str]:
+    """Yield what is probably not meant: names that name nothing here, and scans that no image can have."""
+    for principal in (*policy.exempt, *policy.break_glass):
+        if principal.startswith("robot$"):
+            yield f"{principal} is no robot of this registry, which would be robot+{principal.removeprefix('robot$')}"
+    for each in policy.exceptions:
+        if not policy.covers(each.repository):
+            yield f"the exception of {each.repository} is of no repository that the policy names"
+    scans = [each.scan for each in policy.alternatives if each.scan]
+    if any(each.block_known_exploited for each in scans):
+        yield (
+            "blockKnownExploited needs CISA's catalog, which is not downloaded: no image passes before"
+            " `lading vulnerabilities import` has stored it"
+        )
+    if (least := min((each.max_age for each in scans if each.max_age), default=COMPARED)) < COMPARED:
+        yield (
+            "images are compared once a day, or somewhat later: with a scan.maxAge of"
+            f" {duration_text(least)} one that passes is refused until then"
+        )
 
 
 def _ends(policy: Policy) -> Iterator[tuple[str, datetime]]:
