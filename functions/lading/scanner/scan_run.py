@@ -35,7 +35,6 @@ from lading.scanning.packages import ImagePackages, LayerPackages
 from lading.vulnerabilities import ecosystems, reported
 from lading.vulnerabilities.matcher import Matcher, Matches
 from lading.vulnerabilities.openvex import suppress
-from lading_storage.records.scans import MATCH
 
 MAX_IMAGE_SECONDS: Final = 600.0
 """Seconds after which no further layer of an image is begun. What was read is kept for the next try."""
@@ -214,7 +213,7 @@ class ScanRun:
 
     def _check_data(self, claim: Claim) -> None:
         """Raise _Stopped if data of the last result cannot be opened, as on a full disk: that result stays."""
-        if claim.task == MATCH and (lost := sorted({*claim.data}.intersection(self._data.unusable))):
+        if claim.is_match and (lost := sorted({*claim.data}.intersection(self._data.unusable))):
             raise _Stopped(f"the vulnerability data of {', '.join(lost)} cannot be used now")
 
     def _compared(self, claim: Claim, packages: ImagePackages) -> ScanResult:

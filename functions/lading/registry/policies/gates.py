@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from lading.registry.change_context import ChangeContext, Clock
 from lading.registry.errors import MANIFEST_UNKNOWN, RegistryError
-from lading.registry.policies.policy_cache import PolicyCache, policies_in
+from lading.registry.policies.policy_cache import PolicyCache
 from lading.registry.rules.effective import EffectiveRules, effective_rules, rule_keys
+from lading.registry.rules.policies_in_effect import policies_in
 from lading_storage.protocols import BlobStore, Found, MetadataStore, Write
 from lading_storage.records.core import Key, Manifest
 

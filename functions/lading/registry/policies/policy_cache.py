@@ -9,14 +9,12 @@ package is never imported.
 
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from lading.registry.rules.effective import EffectiveRules, namespace_of, rule_keys
-from lading_storage.errors import UnknownRules
+from lading.registry.rules.effective import namespace_of, rule_keys
+from lading.registry.rules.policies_in_effect import policies_covering, policies_text
 from lading_storage.protocols import Found
 from lading_storage.records.core import Key
-from lading_storage.records.rules import RuleSet
 
 if TYPE_CHECKING:
     from lading.policies.policy import Policy
@@ -26,11 +24,6 @@ POLICY_TTL: Final = 30.0
 
 MAX_NAMESPACES: Final = 1_000
 """Namespaces whose policies are cached."""
-
-MAX_REPOSITORIES: Final = 10_000
-"""Repositories for which the policies that name them are cached."""
-
-RULE: Final = "policies"
 
 
 class _Known(NamedTuple):
@@ -81,7 +74,9 @@ class PolicyRead:
     def names(self) -> bool:
         """See above. Raises UnknownRules."""
         return (
-            self._known is not None and any(self._known.texts) and bool(_covering(self._known.texts, self._repository))
+            self._known is not None
+            and any(self._known.texts)
+            and bool(policies_covering(self._known.texts, self._repository))
         )
 
     def of(self, found: Found) -> "tuple[Policy, ...]":
@@ -93,35 +88,4 @@ class PolicyRead:
         else:
             assert self._known is not None
             texts = self._known.texts
-        return _covering(texts, self._repository) if any(texts) else ()
-
-
-def policies_in(rules: EffectiveRules) -> "tuple[Policy, ...]":
-    """Return the policies that name the repository of rules, as a change has read them. Raises UnknownRules."""
-    texts = policies_text(rules.registry), policies_text(rules.namespace)
-    return _covering(texts, rules.repository) if any(texts) else ()
-
-
-def policies_text(rules: RuleSet | None) -> str:
-    """Return the policies that rules set, as JSON, or "".
-
-    A rule that this release does not know stops changes (rules.effective.check_known), and no pull.
-    """
-    return getattr(rules, RULE, "") if rules is not None and RULE in rules.given else ""
-
-
-@lru_cache(MAX_REPOSITORIES)
-def _covering(texts: tuple[str, str], repository: str) -> "tuple[Policy, ...]":
-    """Return those policies of the registry and a namespace that name a repository. Raises UnknownRules."""
-    from lading.leader import step_down
-
-    step_down()
-    from lading.policies.policy import covering
-    from lading.policies.policy_json import policies_of
-
-    registry, namespace = texts
-    try:
-        policies = policies_of(registry) + policies_of(namespace, namespace_of(repository))
-        return covering(policies, repository)
-    except ValueError as error:
-        raise UnknownRules(f"the policies of {repository} cannot be read, so that nothing is pulled: {error}") from None
+        return policies_covering(texts, self._repository) if any(texts) else ()

@@ -11,6 +11,7 @@ from lading.registry.content.manifest_contents import Descriptor
 from lading.registry.errors import REQUEST_INVALID, RegistryError
 from lading.scanning.findings import DONE, FAILED, PARTIAL, SEVERITIES, UNSUPPORTED, WAITING
 from lading_storage.protocols import MAX_CONTENT_SIZE
+from lading_storage.records.scans import MATCH
 
 MAX_WORST: Final = 200
 """Findings that the facts about an image list, the worst first."""
@@ -90,6 +91,11 @@ class Claim:
     signed: Sequence[SignedDocument] = ()
     notes: Sequence[str] = ()
     remarks: Sequence[str] = ()
+
+    @property
+    def is_match(self) -> bool:
+        """Whether packages that are known are compared with newer data, rather than read from the layers."""
+        return self.task == MATCH
 
     @property
     def signed_version(self) -> str:

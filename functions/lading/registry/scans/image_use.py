@@ -12,8 +12,8 @@ from typing import Final
 
 from lading.registry.in_use import digests_in_use
 from lading.registry.pagination import scan_all
-from lading.registry.policies.policy_cache import policies_in
 from lading.registry.rules.effective import effective_rules, rule_keys
+from lading.registry.rules.policies_in_effect import policies_in
 from lading_storage.errors import UnknownRules
 from lading_storage.protocols import MetadataStore
 from lading_storage.query import Query
