@@ -19,6 +19,14 @@ def rfc3339(time: datetime, timespec: str = "microseconds") -> str:
     return time.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
+def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of a JSON object, as an `object_pairs_hook`. Raises ValueError if a name is there twice."""
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("an object has a name twice")
+    return fields
+
+
 def plain(value: object) -> object:
     """Return as JSON can have it what json.dumps does not know.
 

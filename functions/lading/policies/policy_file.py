@@ -15,8 +15,9 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Final
 
+from lading.json_values import unique_members
 from lading.policies.field_kinds import PolicyError, quoted
-from lading.policies.policy_json import policies_text, unique_members, values_in
+from lading.policies.policy_json import policies_text, values_in
 
 MAX_FILE: Final = 1024 * 1024
 """Bytes of a file of policies: with comments, and without the keys that it names."""

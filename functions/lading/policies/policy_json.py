@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
+from lading.json_values import unique_members
 from lading.policies.field_kinds import PolicyError, quoted
 from lading.policies.policy import Policy
 from lading.policies.policy_fields import POLICIES
@@ -80,11 +81,3 @@ def policies_text(values: Sequence[Any]) -> str:
     if len(text) > MAX_SIZE:
         raise PolicyError(f"the policies have {len(text)} characters, more than {MAX_SIZE}")
     return text
-
-
-def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the members of a JSON object. Raises ValueError if a name is there twice."""
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("an object has a name twice")
-    return fields

@@ -7,6 +7,7 @@ import base64
 import json
 from typing import Any, Final, NoReturn
 
+from lading.json_values import unique_members
 from lading.signatures.signature import NotVerified
 
 MAX_CONTAINERS: Final = 500
@@ -26,19 +27,12 @@ def parse_object(content: bytes, noun: str) -> dict[str, Any]:
     if content.count(b"{") + content.count(b"[") > MAX_CONTAINERS:
         raise NotVerified(f"the {noun} has more than {MAX_CONTAINERS} objects and arrays")
     try:
-        value = json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
+        value = json.loads(content.decode(), object_pairs_hook=unique_members, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise NotVerified(f"the {noun} is no JSON, or has a key twice") from None
     if not isinstance(value, dict):
         raise NotVerified(f"the {noun} is no JSON object")
     return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a key is there twice")
-    return fields
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Final
 
+from lading.json_values import unique_members
 from lading.registry.cleanup.policies import Condition, Policy, TagState
 
 MAX_POLICIES: Final = 100
@@ -64,7 +65,7 @@ class PolicyError(Exception):
 def parse_policies(text: str) -> tuple[Policy, ...]:
     """Parse policies, and return them in the same order. Raises PolicyError."""
     try:
-        values = json.loads(text, object_pairs_hook=_unique_members)
+        values = json.loads(text, object_pairs_hook=unique_members)
     except (ValueError, RecursionError) as error:
         raise PolicyError(f"the policies are not JSON: {error}") from None
     if isinstance(values, dict):
@@ -98,13 +99,6 @@ def parse_duration(text: Any, where: str) -> timedelta:
             except OverflowError:
                 raise PolicyError(f"{where} is too long a duration: {_quoted(text)}") from None
     raise PolicyError(f"{where} is not a duration such as 30d, 12h or 2592000s: {_quoted(text)}")
-
-
-def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("an object has a name twice")
-    return fields
 
 
 def _from_api(name: str, value: Any) -> Any:
