@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,14 +46,16 @@ def dockerd(folder: Path, driver: str = "vfs") -> Iterator[str]:
     daemon = find_program("dockerd", "apt install docker.io")
     if os.geteuid() != 0:
         skip_or_fail("dockerd needs root")
-    address = f"unix://{folder}/sock"
-    places = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
     network = ["--iptables=false", "--ip6tables=false", "--bridge=none"]
-    command = [daemon, *network, *places, *(["-s", driver] if driver else []), "-H", address]
-    with _running(command, folder, b"API listen on", 2 * PROCESS_TIMEOUT):
-        yield address
-    # Containers in the host's network leave this mount.
-    subprocess.run(["umount", "-q", folder / "exec" / "netns" / "default"], check=False, capture_output=True)
+    with _socket_folder() as sockets:
+        address = f"unix://{sockets}/sock"
+        places = [f"--data-root={folder}/data", f"--exec-root={sockets}/exec", f"--pidfile={folder}/pid"]
+        command = [daemon, *network, *places, *(["-s", driver] if driver else []), "-H", address]
+        with _running(command, folder, b"API listen on", 2 * PROCESS_TIMEOUT):
+            yield address
+        # Containers in the host's network leave this mount.
+        mount = sockets / "exec" / "netns" / "default"
+        subprocess.run(["umount", "-q", mount], check=False, capture_output=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -71,9 +74,21 @@ def running_containerd(folder: Path, configuration: str) -> Iterator[Path]:
     if os.geteuid() != 0:
         skip_or_fail("containerd needs root")
     (folder / "config.toml").write_text(configuration)
-    places = ["-c", "config.toml", "--root", f"{folder}/root", "--state", f"{folder}/state", "-a", f"{folder}/sock"]
-    with _running([daemon, *places], folder, b"successfully booted", PROCESS_TIMEOUT):
-        yield folder / "sock"
+    with _socket_folder() as sockets:
+        socket = sockets / "sock"
+        places = ["-c", "config.toml", "--root", f"{folder}/root", "--state", f"{sockets}/state", "-a", f"{socket}"]
+        with _running([daemon, *places], folder, b"successfully booted", PROCESS_TIMEOUT):
+            yield socket
+
+
+@contextlib.contextmanager
+def _socket_folder() -> Iterator[Path]:
+    """A folder for sockets: the address of one has room for 107 bytes, and pytest's folders may need them all."""
+    folder = Path(tempfile.mkdtemp(prefix="lading-", dir="/tmp"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
