@@ -13,6 +13,7 @@ from lading.scanning.documents.scan_document import ScanDocument
 from lading.scanning.findings import DONE, PARTIAL, SIGNED, UNSUPPORTED
 from lading.scanning.packages import LayerPackages
 from lading.vulnerabilities.document_keys import DocumentKeys, load_keys
+from lading.vulnerabilities.vulnerability_reports import COSIGN
 from lading_storage.records.core import Manifest
 from lading_storage.stores import Stores
 from tests.scans.scan_runs import FakeData, FakeLayers, image_of, npm, run
@@ -20,7 +21,16 @@ from tests.scans.scan_steps import A, facts_of, only_claim, referrers
 from tests.support.fake_clock import FakeClock
 from tests.support.osv_dumps import MakeDatabases, vulnerable
 from tests.support.scanner_documents import attach_signed, cyclonedx, grype, in_toto, report, spdx, trivy
-from tests.support.vex_documents import FORGER, attach, bundle, document, envelope, write_keys
+from tests.support.vex_documents import (
+    ENVELOPE,
+    FORGER,
+    attach,
+    attach_by_tag,
+    bundle,
+    document,
+    envelope,
+    write_keys,
+)
 
 LEFT_PAD: Final = "pkg:npm/left-pad@1.0.0"
 OTHER: Final = "pkg:npm/%40team/other@2.0.0"
@@ -149,6 +159,28 @@ def test_a_forged_document_changes_nothing_but_a_remark(
     noun = "SBOM" if kind == "cyclonedx" else "report"
     remark = f"1 {noun} does not count: no key of the configuration signed it"
     assert (read(registry, image).state, read(registry, image).remarks) == (DONE, (remark,))
+
+
+@pytest.mark.parametrize("order", ["the copy last", "the copy first"])
+@pytest.mark.parametrize("wrong", [{}, {"size": 1}, {"size": 2**40}], ids=["as VEX", "too small", "too large"])
+def test_an_envelope_that_is_attached_once_more_in_another_way_is_not_hidden(
+    wrong: Mapping[str, int], order: str, registry: Registry, clock: FakeClock, scan: Scan
+) -> None:
+    image = image_of(registry, "v1", b"base")
+    padded = report(trivy("CVE-2026-9", LEFT_PAD, Title="x" * (signed_referrers.MAX_VEX + 1)))
+    whole = envelope(padded, image.digest, predicate_type=COSIGN)
+    ways = [
+        lambda: attach_by_tag(registry, image, whole, predicate_type=COSIGN),
+        lambda: attach(registry, image, json.dumps(whole).encode(), ENVELOPE, described=wrong),
+    ]
+    for attach_it in ways if order == "the copy last" else reversed(ways):
+        attach_it()
+        clock.advance(minutes=1)
+
+    scan()
+
+    assert found(registry, image) == {OWN, ("CVE-2026-9", "left-pad", SIGNED_BY)}
+    assert read(registry, image).state == DONE
 
 
 def test_no_data_and_a_forged_document_are_still_no_data(

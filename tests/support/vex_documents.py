@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from cryptography.hazmat.primitives import hashes
@@ -89,23 +90,28 @@ def attach(
     content: bytes,
     artifact_type: str = BUNDLE,
     annotations: Mapping[str, str] = NAMED,
+    described: Mapping[str, Any] = MappingProxyType({}),
 ) -> Manifest:
-    """Attach a blob to an image by `subject`, as cosign 3 and oras do."""
+    """Attach a blob to an image by `subject`, as cosign 3 and oras do; `described` is wrong in its descriptor."""
     for blob in (images.EMPTY_CONFIG, content):
         push_blob(registry, subject.repository, blob)
     manifest = json.loads(images.signature(content, artifact_type, annotations=dict(annotations)))
     manifest["config"]["mediaType"] = EMPTY_TYPE
+    manifest["layers"][0] |= described
     about = {"mediaType": subject.media_type, "digest": subject.digest, "size": subject.size}
     whole = json.dumps(manifest | {"artifactType": artifact_type, "subject": about}).encode()
     return push(registry, subject.repository, whole, digest_of(whole))
 
 
-def attach_by_tag(registry: Registry, subject: Manifest, *envelopes: Mapping[str, Any]) -> Manifest:
+def attach_by_tag(
+    registry: Registry, subject: Manifest, *envelopes: Mapping[str, Any], predicate_type: str = VEX
+) -> Manifest:
     """Attach envelopes to an image by its tag for attestations, as cosign 1 and 2 and vexctl do."""
     contents = [json.dumps(each).encode() for each in envelopes]
     for blob in (images.EMPTY_CONFIG, *contents):
         push_blob(registry, subject.repository, blob)
-    layers = [images.descriptor(each, ENVELOPE) | {"annotations": {"predicateType": VEX}} for each in contents]
+    named = {"predicateType": predicate_type}
+    layers = [images.descriptor(each, ENVELOPE) | {"annotations": named} for each in contents]
     return push(
         registry,
         subject.repository,

@@ -12,7 +12,7 @@ attaches a bundle of Sigstore by `subject`; cosign 1 and 2, and vexctl, put enve
 import json
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,10 +96,10 @@ class SignedReferrers:
         """
         wanted = Wanted(ATTESTATION_TYPES, attestation_tag(digest), MAX_ATTESTATIONS, own)
         manifests, omitted = self._contents.newest(repository, digest, wanted)
-        envelopes = {each.layer.digest: each for manifest in manifests for each in self._envelopes(manifest)}
+        envelopes = _distinct(each for manifest in manifests for each in self._envelopes(manifest))
         reading = _Reading()
         deadline = time.monotonic() + MAX_SECONDS
-        for number, each in enumerate(envelopes.values()):
+        for number, each in enumerate(envelopes):
             if number >= MAX_ATTESTATIONS or time.monotonic() > deadline:
                 omitted += len(envelopes) - number
                 break
@@ -153,6 +153,19 @@ class SignedReferrers:
         if content.count(b"{") + content.count(b"[") > MAX_BRACKETS:
             raise NotVerified("it is not a signed statement")
         return content
+
+
+def _distinct(envelopes: Iterable[_Envelope]) -> list[_Envelope]:
+    """Return each envelope once, in their order, with the larger of the limits that its types have.
+
+    Who may push can attach an envelope again, as one of VEX, or with a size that is wrong: that must not hide it.
+    """
+    found = dict[tuple[str, int], _Envelope]()
+    for each in envelopes:
+        known = found.setdefault((each.layer.digest, each.layer.size), each)
+        if known.max_size < each.max_size:
+            found[each.layer.digest, each.layer.size] = each
+    return [*found.values()]
 
 
 class _Reading:
