@@ -101,7 +101,9 @@ def log_collection(report: dict[str, Any]) -> None:
     """Log the report of a slice of garbage collection, as a line for log-based metrics."""
     text = f"collection {'finished' if report['finished'] else 'goes on'}: {report['freed_bytes']} bytes freed"
     if report["failed"]:
-        text += f", {report['failed']} records failed"
+        from lading.quantity import counted
+
+        text += f", {counted(report['failed'], 'record')} failed"
     level = logging.ERROR if report["failed"] else logging.INFO
     logging.getLogger("lading.collect").log(level, text, extra={"fields": {"message": text, "collection": report}})
 

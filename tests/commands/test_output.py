@@ -16,7 +16,8 @@ import pytest
 from lading import cli
 from lading.commands import exit_status
 from lading.commands.options import Parser
-from lading.commands.output import Column, Printer, counted, format_size, format_time, shorten_digests, to_json
+from lading.commands.output import Column, Printer, format_size, format_time, shorten_digests, to_json
+from lading.quantity import counted
 from lading.terminal_text import escape
 from tests.commands.command_tables import commands
 from tests.commands.tables import table
@@ -176,7 +177,9 @@ def test_digests_times_and_sizes_are_short() -> None:
     assert shorten_digests("sha512:" + "0" * 128) == "sha512:000000000000"
     assert format_time(TIME) == "2026-11-01T12:00:30Z"
     assert format_time(TIME.astimezone(timezone(timedelta(hours=2))), wide=True) == "2026-11-01T12:00:30.000250Z"
-    assert [counted(1, "tag"), counted(0, "tag"), counted(2, "entry", "entries")] == ["1 tag", "0 tags", "2 entries"]
+    words = {"tag": "tags", "entry": "entries", "day": "days", "more policy": "more policies"}
+    assert [counted(2, word) for word in words] == [f"2 {plural}" for plural in words.values()]
+    assert [counted(1, "entry"), counted(0, "tag"), counted(2, "box", "boxes")] == ["1 entry", "0 tags", "2 boxes"]
     assert [format_size(size) for size in (0, 999, 1000, 1_500_000, 10**16)] == [
         *("0 B", "999 B", "1.0 kB", "1.5 MB", "10000.0 TB")
     ]

@@ -129,7 +129,7 @@ def test_gc_says_what_failed_and_ends_with_1(
 
     output = capsys.readouterr()
     assert f"failed: blobs: blobs/{poisoned}: a defect of ours\n" in output.err
-    assert "1 records failed" in output.err
+    assert "1 record failed" in output.err
     report = json.loads(output.out)
     assert (report["finished"], report["failed"], report["counts"]["blobs removed"]) == (True, 1, 1)
 

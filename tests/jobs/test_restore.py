@@ -176,7 +176,7 @@ def test_robots_come_back_before_the_first_tag_and_into_an_empty_registry_alone(
     report = restore(tmp_path / "backup", stores)
     assert stores.metadata.find(Query(Robot, limit=9)) == [], "it may have been revoked"
     assert report.robots_skipped == 1
-    assert "skipped 1 robots" in str(report)
+    assert "skipped 1 robot," in str(report)
 
 
 def test_webhooks_come_back_before_the_first_tag(
@@ -209,7 +209,7 @@ def test_rules_that_are_not_restored_are_reported(
     report = restore(tmp_path / "backup", other)
 
     assert report.rules_skipped == 1
-    assert "kept 1 sections of rules that differ from the backup's" in str(report)
+    assert "kept 1 section of rules other than the backup's" in str(report)
     change_rules(other.metadata, RulesDocument({REGISTRY: backed_up[REGISTRY], "team": {}}), "alice", now)
     assert restore(tmp_path / "backup", other).rules_skipped == 1, "those of the namespace"
     change_rules(other.metadata, RulesDocument(backed_up), "alice", now)

@@ -169,7 +169,7 @@ def test_an_envelope_that_is_attached_once_more_in_another_way_is_not_hidden(
     image = image_of(registry, "v1", b"base")
     padded = report(trivy("CVE-2026-9", LEFT_PAD, Title="x" * (signed_referrers.MAX_VEX + 1)))
     whole = envelope(padded, image.digest, predicate_type=COSIGN)
-    ways = [
+    ways: list[Callable[[], Manifest]] = [
         lambda: attach_by_tag(registry, image, whole, predicate_type=COSIGN),
         lambda: attach(registry, image, json.dumps(whole).encode(), ENVELOPE, described=wrong),
     ]

@@ -52,6 +52,10 @@ COMMANDS = [
     ["webhooks", "add", "https://ci.example.com/"],
     ["webhooks", "test", "ci"],
     ["webhooks", "retry", "ci"],
+    ["scan", "a:v1", "--again"],
+    ["scan-missing"],
+    ["vulnerabilities", "update", "npm"],
+    ["vulnerabilities", "import", "."],
 ]
 
 
@@ -178,6 +182,7 @@ def test_commands_that_read_work_on_a_standby(backup: Path, tmp_path: Path) -> N
         ["du"],
         ["robots", "list"],
         ["in-use", "list"],
+        ["vulnerabilities", "status"],
         ["scrub"],
     ):
         done = run_lading(words, tmp_path, data(backup))
@@ -197,7 +202,7 @@ def test_a_promoted_standby_takes_writes(backup: Path, tmp_path: Path) -> None:
 
 
 def test_a_standby_publishes_and_delivers_nothing_until_it_is_promoted(
-    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The original registry does: what is published twice would set off two deployments."""
     started = list[set[str]]()
@@ -214,10 +219,16 @@ def test_a_standby_publishes_and_delivers_nothing_until_it_is_promoted(
     monkeypatch.setattr(logs, "start", lambda *_: None)
     words = ["serve", "--access", "everybody"]
     assert cli.main(words) == 0
+    of_standby = capsys.readouterr().out
     assert run_lading(["promote", str(backup)], tmp_path).returncode == 0
     assert cli.main(words) == 0
     assert started[0] == set()
-    assert started[1] >= {"publish", "deliver"}
+    assert started[1] >= {"publish", "deliver", "scan"}
+    assert "scans     nothing: the results are those that the backup has" in of_standby
+    assert "docker push" not in of_standby
+    of_promoted = capsys.readouterr().out
+    assert "scans     each image that is pushed" in of_promoted
+    assert "docker push" in of_promoted
 
 
 def test_a_first_backup_that_has_not_ended_is_not_served(backup: Path, tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ def attach(
     content: bytes,
     artifact_type: str = BUNDLE,
     annotations: Mapping[str, str] = NAMED,
+    *,
     described: Mapping[str, Any] = MappingProxyType({}),
 ) -> Manifest:
     """Attach a blob to an image by `subject`, as cosign 3 and oras do; `described` is wrong in its descriptor."""

@@ -257,7 +257,7 @@ def test_records_that_could_not_be_read_are_noted(databases_of: MakeDatabases) -
     databases = databases_of(vulnerable("A", "npm", "a"), record("B", affected("npm", "b", {"introduced": 3})))  # type: ignore[dict-item]
 
     assert match(image(package(NPM, "x", "1.0.0")), databases.get).notes == [
-        "1 records of the data of npm could not be read"
+        "1 record of the data of npm could not be read"
     ]
 
 

@@ -17,6 +17,7 @@ from lading.commands.options import (
 )
 from lading.commands.output import Printer, add_output_options
 from lading.commands.progress import ProgressLine
+from lading.quantity import counted
 from lading.settings import Settings
 
 if TYPE_CHECKING:
@@ -129,4 +130,6 @@ def _show(line: ProgressLine, report: "BackupReport") -> None:
 def _print(parsed: argparse.Namespace, report: "BackupReport") -> None:
     Printer.of(parsed).record(CopyRow.of(report), str(report))
     if report.damaged:
-        raise CommandError(f"{len(report.damaged)} blobs are lost or damaged in the source")
+        number = len(report.damaged)
+        lost = f"{counted(number, 'blob')} {'is' if number == 1 else 'are'} lost or damaged"
+        raise CommandError(f"{lost} in the source")

@@ -21,9 +21,10 @@ from lading.commands.options import (
     refuse_standby,
     registry,
 )
-from lading.commands.output import Column, Printer, add_output_options, counted, format_size
+from lading.commands.output import Column, Printer, add_output_options, format_size
 from lading.commands.progress import CountedLine
 from lading.commands.rule_options import refuse_looser
+from lading.quantity import counted
 from lading.settings import Settings
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _apply(parsed: argparse.Namespace, settings: Settings) -> None:
 
 
 def _describe_plan(planned: Mapping[str, set[str]]) -> str:
-    entries = counted(sum(map(len, planned.values())), "entry", "entries")
+    entries = counted(sum(map(len, planned.values())), "entry")
     return f"the plan names ({entries} in {counted(len(planned), 'repository', 'repositories')})"
 
 

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from lading.commands.options import CommandError, Commands, add, add_group
-from lading.commands.output import Column, Printer, add_output_options, counted
+from lading.commands.output import Column, Printer, add_output_options
+from lading.quantity import counted
 from lading.setting_values import format_duration
 from lading.settings import SETTINGS, Settings, SettingsError, load_settings
 

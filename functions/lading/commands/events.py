@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from lading.commands import events_replay, events_tail
 from lading.commands.options import CommandError, Commands, Parser, add, add_group, metadata, refuse_standby
-from lading.commands.output import Column, Printer, add_output_options, counted
+from lading.commands.output import Column, Printer, add_output_options
+from lading.quantity import counted
 from lading.settings import Settings
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from lading.commands.options import (
     reference,
     refuse_standby,
 )
-from lading.commands.output import Column, Printer, add_output_options, counted
+from lading.commands.output import Column, Printer, add_output_options
 from lading.json_values import rfc3339
+from lading.quantity import counted
 from lading.settings import Settings
 from lading_storage.protocols import MetadataStore
 from lading_storage.records.core import Key, Repository
@@ -99,7 +100,7 @@ def _replay(parsed: argparse.Namespace, settings: Settings) -> None:
 def _confirm(parsed: argparse.Namespace, replay: "Replay") -> None:
     events, repositories = replay.count(replay.repositories())
     if events > MAX_UNCONFIRMED:
-        places = counted(repositories, "repository", "repositories")
+        places = counted(repositories, "repository")
         confirm(parsed, f"{counted(events, 'event')} of {places} would be published again. Continue?")
 
 

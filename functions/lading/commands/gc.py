@@ -10,6 +10,7 @@ from lading.commands.options import REGISTRY, CommandError, Commands, add, refus
 from lading.commands.output import Printer, add_output_options
 from lading.commands.progress import JobLine
 from lading.commands.rule_options import refuse_looser
+from lading.quantity import counted
 from lading.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _collect(parsed: argparse.Namespace, settings: Settings) -> None:
         report = _run(collector_of(settings, opened, grace_periods), parsed, line)
     print_report(Printer.of(parsed), "garbage collection", report)
     if report.failed:
-        raise CommandError(f"{report.failed} records failed: see above; the next collection tries them again")
+        raise CommandError(f"{counted(report.failed, 'record')} failed: see above; the next collection tries again")
 
 
 def _run(collector: "Collector", parsed: argparse.Namespace, line: JobLine) -> "JobReport":

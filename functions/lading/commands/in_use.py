@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from lading.commands.options import REGISTRY, CommandError, Commands, add, add_group, registry
-from lading.commands.output import Column, Printer, add_output_options, counted
+from lading.commands.output import Column, Printer, add_output_options
+from lading.quantity import counted
 from lading.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ COLUMNS: Final[tuple[Column[InUseRow], ...]] = (
     Column("SOURCE", lambda row: row.source),
     Column("REFERENCE", lambda row: row.reference),
     Column("REPORTED", lambda row: row.reported),
-    Column("AGE", lambda row: f"{(datetime.now(UTC) - row.reported).days} days", right=True),
+    Column("AGE", lambda row: counted((datetime.now(UTC) - row.reported).days, "day"), right=True),
 )
 
 

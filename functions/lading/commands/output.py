@@ -186,11 +186,6 @@ def format_time(time: datetime, wide: bool = False) -> str:
     return rfc3339(time, "microseconds" if wide else "seconds")
 
 
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """Return a number with a noun; its plural has an s where none is given."""
-    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
-
-
 def format_size(size: int) -> str:
     """Return a number of bytes with a decimal unit, as in 1.5 MB."""
     figure, unit = float(size), "B"

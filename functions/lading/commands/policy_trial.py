@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from lading.commands import exit_status
 from lading.commands.options import REGISTRY, CommandError, Commands, add, reference, registry, registry_errors
-from lading.commands.output import Column, Printer, add_output_options, counted
+from lading.commands.output import Column, Printer, add_output_options
 from lading.commands.policy_files import read_policies
 from lading.commands.source import add_registry_options, open_source, refuse_credentials, refuse_stores
 from lading.json_values import parse
+from lading.quantity import counted
 from lading.settings import Settings
 
 if TYPE_CHECKING:

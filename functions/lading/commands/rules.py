@@ -20,8 +20,9 @@ from lading.commands.options import (
     refuse_standby,
     registry_errors,
 )
-from lading.commands.output import Column, Printer, add_output_options, counted, format_time
+from lading.commands.output import Column, Printer, add_output_options, format_time
 from lading.commands.source import add_registry_options, refuse_stores
+from lading.quantity import counted
 from lading.settings import SETTINGS, Settings
 
 if TYPE_CHECKING:

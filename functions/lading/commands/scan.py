@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from lading.commands import exit_status
 from lading.commands.options import REGISTRY, CommandError, Commands, add, reference, registry_errors
-from lading.commands.output import Column, Printer, add_output_options, counted
+from lading.commands.output import Column, Printer, add_output_options
 from lading.commands.scan_text import NO_FINDINGS, NO_FINDINGS_IN_PART, NOTHING_COMPARED, missing_text
 from lading.commands.source import add_registry_options
 from lading.json_values import parse
+from lading.quantity import counted
 from lading.scanning.documents.scan_document import KNOWN_STATES, ScanDocument
 from lading.scanning.documents.table import Row, table
 from lading.scanning.findings import DONE, SEVERITIES, WAITING
@@ -168,6 +169,6 @@ def _checked(document: ScanDocument, severity: str) -> int:
             for note in document.notes:
                 print(f"not known: {escape(note)}", file=sys.stderr)
             return exit_status.OK
-        reason = counted(found, "vulnerability", "vulnerabilities") + f" of severity {severity} or worse"
+        reason = counted(found, "vulnerability") + f" of severity {severity} or worse"
     print(f"lading: {escape(reason)}", file=sys.stderr)
     return exit_status.FAILED

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from lading.commands import exit_status
 from lading.commands.options import STORES, CommandError, Commands, add, change_context, registry, registry_errors
-from lading.commands.output import Column, Printer, add_output_options, counted
+from lading.commands.output import Column, Printer, add_output_options
 from lading.commands.progress import CountedLine
 from lading.commands.source import add_registry_options, refuse_credentials, refuse_stores
+from lading.quantity import counted
 from lading.settings import Settings
 from lading.terminal_text import escape
 

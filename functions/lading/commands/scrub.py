@@ -7,6 +7,7 @@ from lading.commands.job_report import ReportRow, print_report
 from lading.commands.options import REGISTRY, CommandError, Commands, add, registry
 from lading.commands.output import Printer, add_output_options
 from lading.commands.progress import JobLine
+from lading.quantity import counted
 from lading.settings import Settings
 
 
@@ -42,7 +43,7 @@ def _scrub(parsed: argparse.Namespace, settings: Settings) -> None:
             findings += len(report.findings)
     print_report(Printer.of(parsed), "scrub", report)
     if findings:
-        raise CommandError(f"the scrub has {findings} findings: see above")
+        raise CommandError(f"the scrub has {counted(findings, 'finding')}: see above")
 
 
 def _rate(text: str) -> float:

@@ -203,7 +203,7 @@ def _warn(settings: Settings) -> None:
 def _announce(settings: Settings, password: Path | None, standby: str = "") -> None:
     """Print what is served, for people on standard output, or as a line of the JSON log."""
     if settings.log != "json":
-        print(f"{_welcome(settings, password)}\n{standby}" if standby else _welcome(settings, password), flush=True)
+        print(_welcome(settings, password, standby), flush=True)
         return
     fields = {
         "message": f"Lading serves {settings.realm}",
@@ -211,36 +211,39 @@ def _announce(settings: Settings, password: Path | None, standby: str = "") -> N
         "metadata": settings.metadata,
         "access": settings.access,
         "public": list(settings.public),
-        "scans": _scans(settings),
+        "scans": _scans(settings, standby),
         "standby": standby,
         "first_user": first_user_text(password) if password else "",
     }
     log.info(fields["message"], extra={"fields": {name: value for name, value in fields.items() if value}})
 
 
-def _scans(settings: Settings) -> str:
+def _scans(settings: Settings, standby: str) -> str:
     """Return what is scanned, and how to have images scanned where none are."""
     from lading.scan_composition import EXTRA_COMMAND, scans_images
 
+    if standby:
+        return "nothing: the results are those that the backup has"
     if scans_images(settings):
         return "each image that is pushed"
     return "nothing" if settings.scan == "off" else f"nothing, since the extra is missing: {EXTRA_COMMAND}"
 
 
-def _welcome(settings: Settings, password: Path | None) -> str:
+def _welcome(settings: Settings, password: Path | None, standby: str) -> str:
+    """Return what is served, and commands to try: of a standby, those that write nothing."""
     address, line = settings.realm.partition("://")[2], login_line(settings, password)
     first = f"{first_user_text(password)}\n" if password else ""
     login = f"  {line}\n" if line else ""
+    push = "" if standby else f"  docker tag IMAGE {address}/IMAGE\n  docker push {address}/IMAGE\n"
+    last = f"\n{standby}" if standby else ""
     return f"""\
 Lading serves {settings.realm}
   blobs     {settings.blobs}
   metadata  {settings.metadata}
   access    {settings.access}
   public    {", ".join(settings.public) or "nothing"}
-  scans     {_scans(settings)}
+  scans     {_scans(settings, standby)}
 
 {first}Try:
-{login}  docker tag IMAGE {address}/IMAGE
-  docker push {address}/IMAGE
-  docker pull {address}/IMAGE
-"""
+{login}{push}  docker pull {address}/IMAGE
+{last}"""

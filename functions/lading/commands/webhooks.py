@@ -19,7 +19,8 @@ from lading.commands.options import (
     refuse_standby,
     value_or_stdin,
 )
-from lading.commands.output import Column, Printer, add_output_options, counted
+from lading.commands.output import Column, Printer, add_output_options
+from lading.quantity import counted
 from lading.settings import Settings
 from lading_storage.records.core import Key
 from lading_storage.records.events import DEAD, Delivery, Webhook
@@ -262,8 +263,8 @@ def _remove(parsed: argparse.Namespace, settings: Settings) -> None:
     webhooks = _open(settings)
     webhooks.get(parsed.id)
     if deliveries := webhooks.deliveries(parsed.id, MAX_SHOWN):
-        number = f"{len(deliveries)}{' or more' if len(deliveries) == MAX_SHOWN else ''}"
-        confirm(parsed, f"Remove webhook {parsed.id} and {number} events that it has not accepted?")
+        events = counted(len(deliveries), "event") if len(deliveries) < MAX_SHOWN else f"{MAX_SHOWN} or more events"
+        confirm(parsed, f"Remove webhook {parsed.id} and {events} that it has not accepted?")
     webhooks.remove(parsed.id)
     _audit(settings, "webhook-removed", parsed.id)
 

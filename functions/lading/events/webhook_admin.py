@@ -126,7 +126,7 @@ class WebhookAdmin:
             former = () if revoke else signing_secrets(webhook, now)
             if len(former) >= MAX_SECRETS:
                 raise WebhookError(
-                    f"webhook {id} has {len(former)} secrets that sign, the most that it can have: rotate again after"
+                    f"webhook {id} has {MAX_SECRETS} secrets that sign, the most that it can have: rotate again after"
                     f" {_ends_at(webhook):%Y-%m-%dT%H:%M:%SZ}, or now with --revoke, which ends them all"
                 )
             return replace(webhook, secrets=(sealed, *former), rotated=now)

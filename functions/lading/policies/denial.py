@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from lading.policies.evidence import Decision
-from lading.policies.texts import counted
+from lading.quantity import counted
 
 MAX_LINE: Final = 300
 """Characters of the line: clients print it as it is, and some cut what is longer."""

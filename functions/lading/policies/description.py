@@ -14,7 +14,8 @@ from lading.policies.policy import (
     ScanRequirement,
     SignatureRequirement,
 )
-from lading.policies.texts import about, counted, duration_text, listed
+from lading.policies.texts import about, duration_text, listed
+from lading.quantity import counted
 
 SOON: Final = timedelta(days=30)
 """How long before an exception ends a warning says so."""

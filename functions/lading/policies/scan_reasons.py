@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from lading.policies.evidence import Evidence, Reason
 from lading.policies.findings import SEVERITIES, UNKNOWN, Group, ListedFinding, counts_of, listed_findings
 from lading.policies.policy import NONE, ScanRequirement
-from lading.policies.texts import about, counted, duration_text, listed
+from lading.policies.texts import about, duration_text, listed
+from lading.quantity import counted
 
 if TYPE_CHECKING:
     from lading_storage.records.scans import Facts

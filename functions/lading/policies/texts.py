@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from lading.quantity import counted
+
 UNITS: Final = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1)}
 """Units of a duration, the longest first."""
 
@@ -25,13 +27,6 @@ def about(duration: timedelta) -> str:
         if duration >= size:
             return counted(duration // size, name)
     return "less than a second"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number of things: `1 day`, `3 days`, `2 vulnerabilities`."""
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number} {noun[:-1]}ies" if noun.endswith("y") and not noun.endswith("ay") else f"{number} {noun}s"
 
 
 def listed(names: Sequence[str], conjunction: str) -> str:

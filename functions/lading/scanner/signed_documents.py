@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
+from lading.quantity import counted
 from lading.registry.scans.claim import Claim, SignedDocument
 from lading.scanning.image_packages import order
 from lading.scanning.packages import ImagePackages
@@ -114,9 +115,9 @@ def _add_sbom(content: SignedContent, document: SignedDocument, predicate: Mappi
         others["no type"] += sbom.unnamed
     if others:
         types = ", ".join(name for name, _ in others.most_common(MAX_TYPES))
-        content.remarks.append(
-            f"{others.total()} packages of the SBOM {_named(document)}, are not compared: of {types}"
-        )
+        packages = counted(others.total(), "package")
+        verb = "is" if others.total() == 1 else "are"
+        content.remarks.append(f"{packages} of the SBOM {_named(document)}, {verb} not compared: of {types}")
 
 
 def _newest(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from lading.quantity import counted
 from lading.scanning import packages as types
 from lading.scanning.findings import EXPLOITS, SEVERITIES, UNKNOWN, Finding
 from lading.scanning.packages import Distribution, ImagePackages, Package
@@ -166,13 +167,13 @@ class _Run:
     def notes(self) -> Sequence[str]:
         """Return all notes: on the data, and then on packages."""
         on_data = [
-            f"{database.unreadable} records of the data of {name} could not be read"
+            f"{counted(database.unreadable, 'record')} of the data of {name} could not be read"
             for name, database in sorted(self.used.items())
             if database.unreadable
         ]
         on_packages = list(self._of_packages)
         if more := on_packages[MAX_NOTES:]:
-            on_packages[MAX_NOTES:] = [f"{len(more)} more packages could not be compared"]
+            on_packages[MAX_NOTES:] = [f"{counted(len(more), 'more package')} could not be compared"]
         return on_data + list(self._of_data) + on_packages
 
     def add(self, package: Package) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lading.quantity import counted
+
 
 @dataclass(slots=True)
 class BackupReport:
@@ -46,22 +48,26 @@ class BackupReport:
 
     def __str__(self) -> str:
         text = (
-            f"copied {self.repositories} repositories: {self.tags} tags, {self.manifests} manifests,"
-            f" and {self.blobs} blobs of {self.bytes} bytes"
+            f"copied {counted(self.repositories, 'repository')}: {counted(self.tags, 'tag')},"
+            f" {counted(self.manifests, 'manifest')}, and {counted(self.blobs, 'blob')}"
+            f" of {counted(self.bytes, 'byte')}"
         )
         if self.tags_skipped:
-            text += f"; skipped {self.tags_skipped} tags that name another manifest by now"
+            text += f"; skipped {counted(self.tags_skipped, 'tag')}, of which the registry has another manifest by now"
         if self.immutable_tags_skipped:
-            text += f"; skipped {self.immutable_tags_skipped} immutable tags that last named another manifest"
+            text += (
+                f"; skipped {counted(self.immutable_tags_skipped, 'immutable tag')} that last named another manifest"
+            )
         if self.robots_skipped:
-            text += f"; skipped {self.robots_skipped} robots, which may have been revoked since the registry is in use"
+            robots = counted(self.robots_skipped, "robot")
+            text += f"; skipped {robots}, which may have been revoked since the registry is in use"
         if self.rules_skipped:
             text += (
-                f"; kept {self.rules_skipped} sections of rules that differ from the backup's: compare"
+                f"; kept {counted(self.rules_skipped, 'section')} of rules other than the backup's: compare"
                 " `lading rules show` with `lading rules show --data FOLDER`, and use `lading rules apply`"
             )
         if self.removed:
-            text += f"; removed {self.removed} objects that no record names"
+            text += f"; removed {counted(self.removed, 'object')} that no record names"
         if self.damaged:
             digests = ", ".join(sorted(self.damaged))
             text += f"; skipped blobs whose bytes are lost or damaged, and what needs them: {digests}"

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from lading.jobs.doctor.checks import Check, CheckFailed, CheckSkipped
+from lading.quantity import counted
 
 REMEDY: Final = "correct that line; until then a running server uses the last valid file, and no server can start"
 
@@ -36,4 +37,4 @@ class AccessFileChecks:
         weak = (
             f", {len(users.weakly_hashed)} with a weak hash (bcrypt cost below {COST})" if users.weakly_hashed else ""
         )
-        return f"{len(users.hashes)} users{weak}; {len(grants)} grants"
+        return f"{counted(len(users.hashes), 'user')}{weak}; {counted(len(grants), 'grant')}"
