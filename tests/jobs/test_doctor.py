@@ -69,7 +69,7 @@ def test_a_wrong_file_of_users_or_grants_is_found_with_its_line(tmp_path: Path) 
     users_file.write_text(f"alice:$2y$05${'a' * 53}\n")
     grants.write_text("alice * pull\n* shared/* pull\n")
     assert by_name(checks)["access"].state is CheckState.OK
-    assert by_name(checks)["access"].detail == "1 users, 1 with a weak hash (bcrypt cost below 10); 2 grants"
+    assert by_name(checks)["access"].detail == "1 user, 1 with a weak hash (bcrypt cost below 10); 2 grants"
 
     for file, text, where in (
         (grants, "alice * pull\n# x\u2028mallory * push\n", "line 2, column 4 of the grants"),
