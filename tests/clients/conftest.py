@@ -1,6 +1,18 @@
 """What the tests of clients share."""
 
 from tests.clients.program_images import program, pushed, start
+from tests.clients.pulling_clients import short_folder
 from tests.support.client_fixtures import commands, content, ctr, docker, docker_address, layout
 
-__all__ = ["commands", "content", "ctr", "docker", "docker_address", "layout", "program", "pushed", "start"]
+__all__ = [
+    "commands",
+    "content",
+    "ctr",
+    "docker",
+    "docker_address",
+    "layout",
+    "program",
+    "pushed",
+    "short_folder",
+    "start",
+]

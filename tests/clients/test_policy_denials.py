@@ -1,10 +1,9 @@
 """Real clients are refused with the reason in their own output, and served once the image is signed."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from lading.signatures.cosign_bundle import PREDICATE
 from lading.signatures.signature import BUNDLE
 from lading_storage.digests import digest_of
+from tests.clients.pulling_clients import CLIENTS, Node
 from tests.support import images
 from tests.support.client_commands import ProgramRunner
 from tests.support.oci_layouts import Layout
@@ -81,85 +81,19 @@ def gated(layout: Layout, tmp_path: Path) -> Iterator[GatedRegistry]:
         yield registry
 
 
-@dataclass
-class Puller:
-    """A client that pulls: `pull` to a good end, and `fail`, which returns what it prints."""
-
-    pull: Callable[[str], object]
-    fail: Callable[[str], str]
-
-
-def _docker(request: pytest.FixtureRequest, commands: ProgramRunner, folder: Path) -> Puller:
-    docker = request.getfixturevalue("docker")
-    return Puller(lambda image: docker("pull", image), lambda image: docker.fail("pull", image))
-
-
-def _containerd(request: pytest.FixtureRequest, commands: ProgramRunner, folder: Path) -> Puller:
-    ctr = request.getfixturevalue("ctr")
-
-    def fail(image: str) -> str:
-        with pytest.raises(AssertionError) as error:
-            ctr("images", "pull", "--plain-http", "--snapshotter", "native", image)
-        return str(error.value)
-
-    return Puller(lambda image: ctr("images", "pull", "--plain-http", "--snapshotter", "native", image), fail)
-
-
-def _podman(request: pytest.FixtureRequest, commands: ProgramRunner, folder: Path) -> Puller:
-    commands.configure_docker("{}")
-    place = Path(request.getfixturevalue("short_folder"))
-    words = [find_program("podman", "apt install podman"), f"--root={place}/root", f"--runroot={place}/run"]
-    words += ["--storage-driver=vfs", "--cgroup-manager=cgroupfs", "pull", "--tls-verify=false"]
-    return Puller(lambda image: commands.run(*words, image), lambda image: commands.fail(*words, image))
-
-
-def _program(name: str, hint: str, before: list[str], after: list[str]) -> Callable[..., Puller]:
-    def make(request: pytest.FixtureRequest, commands: ProgramRunner, folder: Path) -> Puller:
-        words = [find_program(name, hint), *before]
-        last = [each.format(folder=folder) for each in after]
-        prefix = "docker://" if name == "skopeo" else ""
-        return Puller(
-            lambda image: commands.run(*words, prefix + image, *last),
-            lambda image: commands.fail(*words, prefix + image, *last),
-        )
-
-    return make
-
-
-CLIENTS: Final[dict[str, Callable[..., Puller]]] = {
-    "docker": _docker,
-    "containerd": _containerd,
-    "podman": _podman,
-    "skopeo": _program(
-        "skopeo",
-        "apt install skopeo",
-        ["--insecure-policy", "copy", "--src-tls-verify=false"],
-        ["dir:{folder}/skopeo"],
-    ),
-    "crane": _program("crane", "go install", ["pull"], ["{folder}/crane.tar"]),
-    "oras": _program("oras", "go install", ["pull", "--plain-http", "--output", "oras"], []),
-    "regctl": _program("regctl", "go install", ["image", "copy"], ["ocidir://{folder}/regctl"]),
-}
-
-
-@pytest.fixture
-def short_folder() -> Iterator[str]:
-    """A folder whose name is short enough for podman."""
-    with TemporaryDirectory(prefix="podman") as folder:
-        yield folder
-
-
-@pytest.mark.parametrize("name", CLIENTS)
+@pytest.mark.parametrize("name", [name for name in CLIENTS if name != "helm"])
 def test_a_client_prints_why_it_is_refused_and_pulls_what_is_signed(
     name: str, request: pytest.FixtureRequest, gated: GatedRegistry, commands: ProgramRunner, tmp_path: Path
 ) -> None:
-    if name == "regctl":
-        commands.run(find_program("regctl", "go install"), "registry", "set", "--tls=disabled", gated.server.host)
-    client = CLIENTS[name](request, commands, tmp_path)
+    client = Node(request, commands, tmp_path, gated.server.host).pullers(name)[name]
+
+    by_digest = f"{gated.server.host}/prod/app@{gated.layout.digest}"
 
     assert REASON in client.fail(gated.image)
+    assert REASON in client.fail(by_digest)
     gated.sign(gated.layout.digest)
     client.pull(gated.image)
+    client.pull(by_digest)
 
 
 def test_helm_prints_why_a_chart_is_refused(
