@@ -49,7 +49,10 @@ METADATA = b"Metadata-Version: 2.1\nName: a\nVersion: 1\nLicense: MIT\n x\nClass
 PACKAGE_JSON = (
     b'{"name":"@a/b","version":"1.0.0","license":{"type":"MIT"},"licenses":[{"type":"X"}],"engines":{"node":"1"}}'
 )
-DEPS_JSON = b'{"libraries":{"A/1.0":{"type":"project"},"runtimepack.B/2.0":{"type":"runtimepack"}}}'
+DEPS_JSON = (
+    b'{"targets":{"t":{"A/1.0":{"dependencies":{"B":"2.0"}},"B/2.0":{"dependencies":{"A":"1.0"},"native":{"b":{}}}}},'
+    b'"libraries":{"A/1.0":{"type":"package"},"B/2.0":{"type":"package"},"runtimepack.C/2.0":{"type":"runtimepack"}}}'
+)
 INSTALLED_JSON = b'{"packages":[{"name":"a/b","version":"v1","license":["MIT"]}]}'
 GEMSPEC = b'# stub: a 1.0 ruby lib\ns.name = "a".freeze\ns.version = Gem::Version.new(\'1.0\')\ns.licenses = ["MIT"]\n'
 GO = executable(bytes(100) + build_information() + bytes(100), {".gopclntab": b"x"})
@@ -127,7 +130,8 @@ def test_damage_raises_nothing_and_takes_neither_time_nor_memory(name: str) -> N
             assert peak() < 64 * MIB, seed
 
 
-NAMES = ["packages", "libraries", "name", "version", "license", "licenses", "type", "kind", "engines", "unity", "a/b"]
+NAMES = ["packages", "libraries", "targets", "dependencies", "runtime", "name", "version", "license", "licenses"]
+NAMES += ["type", "kind", "engines", "unity", "a/b"]
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(NAMES),
     lambda each: st.lists(each, max_size=4) | st.dictionaries(st.sampled_from(NAMES), each, max_size=6),

@@ -31,7 +31,6 @@ INPUTS: Final = {
     "app/node_modules/undici/package.json": "javascript/packagejson/testdata/undici-package.json",
 }
 DIFFERENCES: Final = {
-    ("nuget", "TestLibrary", "1.0.0"): "the application itself, which deps.json lists as a project",
     ("npm", "undici", "5.28.3"): "syft cannot read one of its contributors, and leaves the package out",
     ("generic", "nginx-ingress-controller", "1.11.4"): "syft knows this program by a version in its code",
 }

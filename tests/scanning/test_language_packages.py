@@ -140,6 +140,7 @@ def test_a_damaged_package_json_is_noted_where_packages_are_installed(content: b
 def test_the_libraries_of_dotnet_are_read_and_references_are_not() -> None:
     libraries = {
         "App/1.0.0": {"type": "project"},
+        "App.Common/1.0.0": {"type": "project"},
         "Newtonsoft.Json/13.0.1": {"type": "package"},
         "runtimepack.Microsoft.NETCore.App.Runtime.linux-x64/8.0.1": {"type": "runtimepack"},
         "System.Web/4.0.0.0": {"type": "reference"},
@@ -154,6 +155,31 @@ def test_the_libraries_of_dotnet_are_read_and_references_are_not() -> None:
     ]
     assert declared("app/editor.deps.json", b'["react"]') == []
     assert "could not be read" in noted("app/App.deps.json", b"[" * 1_000_000)
+
+
+@pytest.mark.parametrize("bundler", ["", "ILRepack.Lib.MSBuild.Task"])
+def test_packages_of_dotnet_that_no_file_is_of_were_only_there_when_it_was_built(bundler: str) -> None:
+    """Unless a bundler has merged the files of all."""
+    target = {
+        "App/1.0.0": {"dependencies": {"Meta": "1.0.0", "SourceLink": "8.0.0"}, "runtime": {"App.dll": {}}},
+        "Meta/1.0.0": {"dependencies": {"Inner": "1.0.0"}},
+        "Inner/1.0.0": {"dependencies": {"Json": "13.0.1", "Inner": "1.0.0"}},
+        "Json/13.0.1": {"runtime": {"lib/net6.0/Json.dll": {}}},
+        "Sqlite/2.0.0": {"runtimeTargets": {"runtimes/linux-x64/native/sqlite.so": {}}},
+        "SourceLink/8.0.0": {"dependencies": {"Git": "8.0.0", "Unknown": "1"}},
+        "Git/8.0.0": {"runtime": {}},
+    }
+    names = [*list(target)[1:], "NoTarget/1.0.0", *([f"{bundler}/2.0.0"] if bundler else [])]
+    document = {
+        "targets": {".NETCoreApp,Version=v8.0": {}, ".NETCoreApp,Version=v8.0/linux-x64": target},
+        "libraries": {"App/1.0.0": {"type": "project"}, **{name: {"type": "package"} for name in names}},
+    }
+
+    found = declared("app/App.deps.json", json.dumps(document).encode())
+
+    there = {"App 1.0.0", "Meta 1.0.0", "Inner 1.0.0", "Json 13.0.1", "Sqlite 2.0.0", "NoTarget 1.0.0"}
+    built = {"SourceLink 8.0.0", "Git 8.0.0", f"{bundler} 2.0.0"}
+    assert {*found} == there | (built if bundler else set())
 
 
 COMPOSER = [

@@ -156,11 +156,13 @@ def test_a_damaged_package_of_node() -> None:
 
 
 def test_libraries_of_dotnet() -> None:
-    path = "app/application1.deps.json"
+    path = "app/TestLibrary.deps.json"
     valid = reference_input("dotnet/depsjson/testdata/valid")
     expected = ["TestLibrary 1.0.0", "AWSSDK.Core 3.7.10.6", "Microsoft.Extensions.DependencyInjection 6.0.0"]
 
     assert declared(path, valid) == expected
+    # Expected there: the project as well, though the application has another name.
+    assert declared("app/application1.deps.json", valid) == expected[1:]
     assert declared(path, reference_input("dotnet/depsjson/testdata/nopackagename")) == expected[:2]
     assert declared(path, reference_input("dotnet/depsjson/testdata/editor.deps.json")) == []
     # Expected there: nothing, and no error.
