@@ -7,6 +7,7 @@ import zipfile
 import pytest
 
 from lading.scanning.extractors.zip_archive import MIN_COST, ArchiveTooLargeError, Budget, ZipArchive
+from lading.scanning.limits import MAX_HEADERS
 from lading.scanning.packages import Package
 from tests.scanning.layers import declared, executable, jar, noted, read, tar_of
 
@@ -46,6 +47,29 @@ def test_a_shaded_jar_contains_all_libraries_that_it_names() -> None:
     assert declared("app.jar", content) == ["app 1", "netty-all 4.1"]
 
 
+def test_a_jar_that_contains_others_and_does_not_describe_itself_is_a_library_too() -> None:
+    """Such as Guice, which contains cglib. A jar of the same name or version is described."""
+    assert declared("guice-4.1.0.jar", jar({**pom("cglib", "cglib", "3.2.0"), "a.class": b""})) == [
+        "guice 4.1.0",
+        "cglib 3.2.0",
+    ]
+    assert declared("guice-4.1.0.jar", jar({**pom("g", "guice", "4"), **pom("a", "b", "3"), "a.class": b""})) == [
+        "guice 4",
+        "b 3",
+    ]
+    assert declared("web-4.1.0.jar", jar({**pom("g", "guice-web", "4.1.0"), "a.class": b""})) == ["guice-web 4.1.0"]
+    assert declared("web.jar", jar({**pom("g", "guice-web", "4.1.0"), "a.class": b""})) == ["guice-web 4.1.0"]
+
+
+def test_of_a_large_manifest_the_beginning_is_read() -> None:
+    """Signed jars list the digests of all files: that of Bouncy Castle has 690 KB."""
+    digests = "".join(f"Name: org/x/C{number}.class\r\nSHA-256-Digest: {number:044}\r\n\r\n" for number in range(9000))
+    manifest = f"Manifest-Version: 1.0\r\nImplementation-Version: 1.70\r\n\r\n{digests}".encode()
+    assert len(manifest) > 2 * MAX_HEADERS
+
+    assert declared("bcprov.jar", jar({MANIFEST: manifest})) == ["bcprov 1.70"]
+
+
 def test_a_version_that_maven_did_not_fill_in_is_unknown() -> None:
     assert declared("app-1.jar", jar(pom("org.app", "app", "${revision}"))) == ["app "]
 
@@ -56,10 +80,10 @@ def test_a_version_that_maven_did_not_fill_in_is_unknown() -> None:
         (
             "spring-beans-5.3.17.jar",
             "Implementation-Title: spring-beans\r\nAutomatic-Module-Name: spring.beans\r\nImplementation-Version: 5",
-            "spring.beans:spring-beans:5.3.17",
+            "org.springframework:spring-beans:5.3.17",
         ),
         ("junit-4.12.jar", "", "junit:junit:4.12"),
-        ("kafka_2.13-3.5.0.jar", "", "kafka_2:kafka_2.13:3.5.0"),
+        ("kafka_2.13-3.5.0.jar", "", "org.apache.kafka:kafka_2.13:3.5.0"),
         ("org.eclipse.sisu.inject-0.3.5.jar", "", "org.eclipse.sisu:org.eclipse.sisu.inject:0.3.5"),
         (
             "failureaccess-1.0.1.jar",

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from lading.scanning.packages import Distribution, LayerPackages, Package
 
-EXTRACTOR_VERSION: Final = 1
+EXTRACTOR_VERSION: Final = 2
 """Grows when extraction changes, so that layers which were read before are read again."""
 
 

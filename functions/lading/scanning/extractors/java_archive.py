@@ -1,12 +1,14 @@
 """Libraries of Java in jars, wars and ears, as Maven, or else their manifests and file names, name them."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BytesIO
-from posixpath import basename, splitext
+from itertools import takewhile
+from posixpath import basename, dirname
 from typing import BinaryIO, Final
 from zipfile import BadZipFile, ZipInfo
 
+from lading.scanning.extractors import jar_manifest
 from lading.scanning.extractors.extractor import File
 from lading.scanning.extractors.zip_archive import Budget, ZipArchive
 from lading.scanning.limits import (
@@ -22,30 +24,15 @@ from lading.scanning.packages import MAVEN, Package
 SUFFIXES: Final = (".jar", ".war", ".ear", ".par", ".sar", ".nar", ".jpi", ".hpi", ".kar", ".lpkg")
 POM: Final = "pom.properties"
 MANIFEST: Final = "META-INF/MANIFEST.MF"
-VERSIONED: Final = tuple(re.compile(rf"(.+?)[{each}]((?:\d|build\d|rc?\d+(?![A-Za-z])).*)") for each in ("-", "_."))
-"""File names with a version, guava-31.1-jre, or else ant_1.10.14."""
-GROUPS: Final = (
-    "Bundle-SymbolicName",
-    "Extension-Name",
-    "Implementation-Vendor-Id",
-    "Implementation-Title",
-    "Bundle-Activator",
-    "Automatic-Module-Name",
-    "Main-Class",
-)
-"""Fields of a manifest that often begin with the group, the most reliable first."""
-TITLES: Final = ("Implementation-Title", "Specification-Title", "Bundle-Name")
-VERSIONS: Final = ("Implementation-Version", "Specification-Version", "Plugin-Version", "Bundle-Version")
-GROUP: Final = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 IDENTIFIER: Final = re.compile(r"[\w.-]+")
 
 
 class JavaArchive:
     """Reads what a jar contains, and the jars in it.
 
-    Each pom.properties is a library: a jar that contains others in unpacked form ("shaded") has several. A jar without
-    any is one library, whose name and version are those of its file or of its manifest, and whose group is a guess;
-    none, if it has neither a version nor classes.
+    Each pom.properties is a library: a jar that contains others in unpacked form ("shaded") has several. A jar that
+    none describes is a library whose name and version are those of its file or of its manifest, and whose group is a
+    guess; none, if it has neither a version nor classes.
     """
 
     name = "jar"
@@ -75,21 +62,31 @@ class _Jar:
     def libraries(self) -> Iterator[Package]:
         libraries: dict[tuple[str, str, str], Package] = {}
         manifest: Mapping[str, str] = {}
-        has_classes = False
+        classes: str | None = None
         for member in self._archive.members:
             if basename(member.filename) == POM:
-                if library := _of_pom(_properties(self._text(member)), self._path):
+                if library := _of_pom(_properties(self._text(member, self._archive.read)), self._path):
                     libraries[library.namespace, library.name, library.version] = library
             elif member.filename.upper() == MANIFEST:
-                manifest = _manifest(self._text(member))
+                manifest = jar_manifest.parse(self._text(member, self._archive.head))
             elif member.filename.lower().endswith(SUFFIXES) and member.file_size:
                 yield from self._nested(member)
-            else:
-                has_classes = has_classes or member.filename.endswith(".class")
-        guess = _of_manifest(manifest, self._path)
-        if not libraries and (guess.version or has_classes):
+            elif member.filename.endswith(".class") and not member.filename.startswith("META-INF/"):
+                folder = dirname(member.filename)
+                classes = folder if classes is None else _common(classes, folder)
+        guess = jar_manifest.library(manifest, self._path, (classes or "").replace("/", "."))
+        if (guess.version or classes is not None) and not self._is_described(guess, libraries.values()):
             yield guess
         yield from libraries.values()
+
+    def _is_described(self, guess: Package, libraries: Iterable[Package]) -> bool:
+        """Return whether the jar itself is one of the libraries that it contains, or may be.
+
+        It is not where its file has a name and a version of which no library has one: guice-4.1.0.jar contains cglib.
+        """
+        if not jar_manifest.has_version(self._path):
+            return any(True for _ in libraries)
+        return any(guess.name == each.name or guess.version == each.version for each in libraries)
 
     def _nested(self, member: ZipInfo) -> Iterator[Package]:
         """Yield the libraries of a jar in this one. A damaged one is noted, and the others are read."""
@@ -103,10 +100,10 @@ class _Jar:
         except BadZipFile as error:
             self._note(member, f"could not be read: {error}")
 
-    def _text(self, member: ZipInfo) -> str:
+    def _text(self, member: ZipInfo, read: Callable[[ZipInfo, int], bytes]) -> str:
         """Return the text of a member; "" with a note if it cannot be read."""
         try:
-            return self._archive.read(member, MAX_HEADERS).decode("utf-8", "replace")
+            return read(member, MAX_HEADERS).decode("utf-8", "replace")
         except BadZipFile as error:
             self._note(member, f"could not be read: {error}")
             return ""
@@ -114,6 +111,14 @@ class _Jar:
     def _note(self, member: ZipInfo, text: str) -> None:
         """Note what is wrong with a member, by its path in the file, with which each note begins anyway."""
         self._file.note(f"{self._path}!/{member.filename} {text}".removeprefix(f"{self._file.path}!/"))
+
+
+def _common(folder: str, other: str) -> str:
+    """Return the folder that contains two others."""
+    if folder == other or other.startswith(f"{folder}/"):
+        return folder
+    parts = zip(folder.split("/"), other.split("/"), strict=False)
+    return "/".join(each for each, _ in takewhile(lambda pair: pair[0] == pair[1], parts))
 
 
 def _properties(text: str) -> dict[str, str]:
@@ -131,41 +136,3 @@ def _of_pom(properties: Mapping[str, str], path: str) -> Package | None:
         return None
     version = "" if " " in version or "${" in version else version
     return Package(type=MAVEN, namespace=group, name=artifact, version=version, path=path)
-
-
-def _manifest(text: str) -> dict[str, str]:
-    """Return the main section (https://docs.oracle.com/en/java/javase/21/docs/specs/jar/jar.html#jar-manifest)."""
-    fields: dict[str, str] = {}
-    section = re.split(r"\r?\n[ \t]*\r?\n", text.lstrip("\ufeff\r\n"), maxsplit=1)[0]
-    for line in re.sub(r"\r?\n ", "", section).splitlines():
-        name, colon, value = line.partition(":")
-        if colon:
-            fields.setdefault(name.strip().lower(), value.strip())
-    return fields
-
-
-def _of_manifest(manifest: Mapping[str, str], path: str) -> Package:
-    """Return the library that file name and manifest suggest."""
-    stem = splitext(basename(path))[0]
-    versioned = next(filter(None, (each.fullmatch(stem) for each in VERSIONED)), None)
-    title = next((value for each in TITLES if IDENTIFIER.fullmatch(value := manifest.get(each.lower(), ""))), "")
-    version = next((value for each in VERSIONS if (value := manifest.get(each.lower(), ""))), "")
-    artifact = versioned[1] if versioned else title or stem
-    return Package(
-        type=MAVEN,
-        namespace=_group(manifest, artifact),
-        name=artifact,
-        version=versioned[2] if versioned else version.split(" ")[0],
-        path=path,
-        guessed=True,
-        licenses=tuple(filter(None, (manifest.get("bundle-license", ""),))),
-    )
-
-
-def _group(manifest: Mapping[str, str], artifact: str) -> str:
-    """Return the group that a manifest suggests, or else an artifact, of which old ones are their own group."""
-    for each in GROUPS:
-        found = GROUP.match(manifest.get(each.lower(), ""))
-        if found:
-            return found[0].lower()
-    return artifact.rpartition(".")[0] or artifact

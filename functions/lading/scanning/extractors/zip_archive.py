@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import IO, BinaryIO, Final
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from lading.scanning.limits import MAX_JAR_CONTENT, MAX_JAR_DIRECTORY, MAX_JAR_MEMBERS, MIB
@@ -72,20 +72,37 @@ class ZipArchive:
             BadZipFile: it is encrypted, compressed by an unknown method, damaged, or larger than the limit.
             ArchiveTooLargeError: all that was read is too large.
         """
+        if member.file_size > limit:
+            raise BadZipFile(f"it is larger than {limit:,} bytes")
+        return self._read(member, limit)
+
+    def head(self, member: ZipInfo, limit: int) -> bytes:
+        """Return the beginning of a member, of at most `limit` bytes. Raises as `read`, whatever its size is."""
+        return self._read(member, limit)
+
+    def _read(self, member: ZipInfo, limit: int) -> bytes:
         self._budget.spend(content=MIN_COST)
         if member.flag_bits & IS_ENCRYPTED:
             raise BadZipFile("it is encrypted")
         if member.compress_type not in METHODS:
             raise BadZipFile(f"it is compressed by the unknown method {member.compress_type}")
-        if member.file_size > limit:
-            raise BadZipFile(f"it is larger than {limit:,} bytes")
         try:
             with self._zip.open(member) as stream:
-                data = b"".join(iter(lambda: stream.read(CHUNK_SIZE), b""))
+                data = _all_of(stream, limit)
         except (zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
             raise BadZipFile(str(error) or "it is cut off") from error
         self._budget.spend(content=max(0, len(data) - MIN_COST))
         return data
+
+
+def _all_of(stream: IO[bytes], limit: int) -> bytes:
+    """Return a stream up to a limit, and to its end if it is there, where its checksum is compared."""
+    data = bytearray()
+    while chunk := stream.read(min(CHUNK_SIZE, limit - len(data) + 1)):
+        data += chunk
+        if len(data) > limit:
+            break
+    return bytes(data[:limit])
 
 
 class _DirectoryLimit:
