@@ -78,8 +78,7 @@ class WebhookAdmin:
         id = id or _id_for(target)
         if not _ID.fullmatch(id):
             raise WebhookError(f"{id} is no id of a webhook: use at most 40 lower-case letters, digits and `-`")
-        if len(self.all()) >= MAX_WEBHOOKS:
-            raise WebhookError(f"a registry has at most {MAX_WEBHOOKS} webhooks; `lading webhooks remove` removes one")
+        self._check_number(MAX_WEBHOOKS - 1)
         secret = new_secret()
         webhook = Webhook(
             id=id,
@@ -90,10 +89,7 @@ class WebhookAdmin:
             created=self._clock(),
             by=by,
         )
-        try:
-            self._metadata.commit([Create(webhook)])
-        except Conflict:
-            raise WebhookError(f"webhook {id} exists already; use another --id") from None
+        self._create(webhook)
         return webhook, secret
 
     def all(self) -> list[Webhook]:
@@ -180,6 +176,22 @@ class WebhookAdmin:
         if event and not count:
             raise WebhookError(f"webhook {id} has no dead letter of event {event}; `lading webhooks dead {id}` lists")
         return count
+
+    def _create(self, webhook: Webhook) -> None:
+        try:
+            self._metadata.commit([Create(webhook)])
+        except Conflict:
+            raise WebhookError(f"webhook {webhook.id} exists already; use another --id") from None
+        try:
+            # Events are sent to MAX_WEBHOOKS; where others were added meanwhile, one of them would get none.
+            self._check_number(MAX_WEBHOOKS)
+        except WebhookError:
+            self.remove(webhook.id)
+            raise
+
+    def _check_number(self, limit: int) -> None:
+        if len(self._metadata.find(Query(Webhook, limit=limit + 1))) > limit:
+            raise WebhookError(f"a registry has at most {MAX_WEBHOOKS} webhooks; `lading webhooks remove` removes one")
 
     def _change(self, id: str, change: Callable[[Webhook], Webhook]) -> None:
         retry_on_conflict(lambda: self._metadata.commit([Replace(change(self.get(id)))]))

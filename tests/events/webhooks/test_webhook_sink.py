@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from lading.events.webhook_admin import WebhookError
+from lading.events.webhook_admin import WebhookAdmin, WebhookError
 from lading.events.webhooks import MAX_BODY, WebhookSink, body_of
 from lading_storage.protocols import Create
 from lading_storage.records.events import Delivery
@@ -148,6 +149,21 @@ def test_what_is_invalid_is_not_added(webhooks: Webhooks, arguments: dict[str, A
     assert message in str(refused.value)
     assert ":password" not in str(refused.value)
     assert webhooks.admin.all() == []
+
+
+def test_a_webhook_that_is_added_at_the_same_time_does_not_exceed_the_limit(
+    webhooks: Webhooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lading.events.webhook_admin.MAX_WEBHOOKS", 2)
+    webhooks.admin.add(URL, id="one")
+
+    def clock(store_time: datetime | None = None) -> datetime:
+        webhooks.admin.add(URL, id="two")
+        return webhooks.clock()
+
+    with pytest.raises(WebhookError, match="at most 2 webhooks"):
+        WebhookAdmin(webhooks.metadata, lambda: webhooks.key, clock).add(URL, id="three")
+    assert [each.id for each in webhooks.admin.all()] == ["one", "two"]
 
 
 def test_ids_are_unique_and_the_number_of_webhooks_is_limited(
