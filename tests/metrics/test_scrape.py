@@ -84,6 +84,7 @@ def test_jobs_and_events_are_counted(used: MeteredServer) -> None:
 
     assert total(found, "lading_events_published_total") >= 1
     assert total(found, "lading_job_last_finished_timestamp_seconds", name="collect") > 1_700_000_000
+    assert total(found, "lading_job_interval_seconds", name="publish") == 1
     assert total(found, "lading_job_runs_total", outcome="failed") == 0
     assert total(found, "lading_events_waiting") == total(found, "lading_events_oldest_seconds") == 0
 

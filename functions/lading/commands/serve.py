@@ -164,7 +164,7 @@ def _background_jobs(
     def background_job(row: "JobRow", interval: timedelta) -> BackgroundJob:
         def open_job() -> "SlicedJob":
             job = _open_job(row, settings, registry, policies)
-            job = metrics.job(row.name, job) if metrics else job
+            job = metrics.job(row.name, interval, job) if metrics else job
             return traces.job(row.name, job) if traces else job
 
         return BackgroundJob(

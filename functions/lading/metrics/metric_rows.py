@@ -153,6 +153,9 @@ JOB_FINISHED: Final = MetricRow(
     "when a job last finished in this server, in seconds since 1970",
     ("name",),
 )
+JOB_INTERVAL: Final = MetricRow(
+    "lading_job_interval_seconds", Kind.GAUGE, "how long this server waits between two runs of a job", ("name",)
+)
 JOB_RECORDS_FAILED: Final = MetricRow(
     "lading_job_records_failed_total", Kind.COUNTER, "records that a finished job could not process", ("name",)
 )

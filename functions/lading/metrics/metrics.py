@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -73,8 +74,9 @@ class Metrics:
         self._instruments.registry.register(readings)
         return MeteredApp(registry, settings, authenticator, read_only, reserve, instruments=self._instruments)
 
-    def job(self, name: str, job: SlicedJob) -> SlicedJob:
-        """Return a background job with its runs measured."""
+    def job(self, name: str, interval: timedelta, job: SlicedJob) -> SlicedJob:
+        """Return a background job with its runs measured; `interval` is how long the server waits between two."""
+        self._instruments[rows.JOB_INTERVAL][(name,)].set(interval.total_seconds())
         return MeteredJob(name, job, self._instruments)
 
     def exposition(self) -> bytes:
