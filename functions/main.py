@@ -57,8 +57,7 @@ def collect(request: Request) -> wrappers.Response:
     from lading import scheduled
     from lading.job_table import COLLECT
 
-    response = scheduled.run_slice(COLLECT, request)
-    return wrappers.Response(b"".join(response), response.status, response.headers)
+    return _as_whole(scheduled.run_slice(COLLECT, request))
 
 
 @functions_framework.http
@@ -66,8 +65,7 @@ def publish(request: Request) -> wrappers.Response:
     """Publish events."""
     from lading import publish_function
 
-    response = publish_function.respond(request)
-    return wrappers.Response(b"".join(response), response.status, response.headers)
+    return _as_whole(publish_function.respond(request))
 
 
 @functions_framework.http
@@ -75,8 +73,7 @@ def scan(request: Request) -> wrappers.Response:
     """Scan images."""
     from lading import scan_function
 
-    response = scan_function.respond(request)
-    return wrappers.Response(b"".join(response), response.status, response.headers)
+    return _as_whole(scan_function.respond(request))
 
 
 @functions_framework.http
@@ -84,7 +81,11 @@ def attest(request: Request) -> wrappers.Response:
     """Write attestations."""
     from lading import attest_function
 
-    response = attest_function.respond(request)
+    return _as_whole(attest_function.respond(request))
+
+
+def _as_whole(response: "Response") -> wrappers.Response:
+    """Return a report."""
     return wrappers.Response(b"".join(response), response.status, response.headers)
 
 

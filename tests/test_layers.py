@@ -17,6 +17,8 @@ ENTRIES = (
     "lading.scheduled",
     "lading.publish_function",
     "lading.scan_function",
+    "lading.attest_function",
+    "lading.function_call",
     "lading.job_table",
 )
 COMPOSITIONS = (

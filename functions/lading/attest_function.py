@@ -15,18 +15,14 @@ from urllib.parse import urlsplit
 
 from werkzeug.wrappers import Request
 
-from lading import logs, settings
+from lading import function_call, logs
 from lading.attester.attest_run import AttestReport, AttestRun
 from lading.attester.attestations import Attestations, Written
 from lading.attester.google_api import GoogleApi, GoogleError, GoogleRefused
 from lading.attester.wake_up import MAX_BODY, InvalidMessage, WakeUp, wake_up_of
-from lading.auth.google import scheduler
-from lading.auth.google.client import GoogleClient
-from lading.auth.google.id_tokens import IdTokens
 from lading.auth.google.own_identity import OwnIdentity
-from lading.http import responses
 from lading.http.responses import Response
-from lading.registry.errors import UNAVAILABLE, UNSUPPORTED, RegistryError
+from lading.registry.errors import UNAVAILABLE, RegistryError
 from lading.scanner.registry_client import RegistryClient, RegistryUnreachable
 from lading.settings import Settings
 
@@ -42,29 +38,27 @@ def respond(request: Request) -> Response:
     Only the service account of LADING_COLLECTOR may call it, which calls all jobs. The response is 503 where the
     registry or Google cannot be reached, or refuses a request: the log says which permission is missing.
     """
-    config = settings.load_settings()
-    logs.start(config.log, config.project, config.log_level)
+    return function_call.respond(
+        request, "attest", lambda config: config.collector, lambda config: _run(request, config)
+    )
+
+
+def _run(request: Request, config: Settings) -> dict[str, Any]:
+    """Run for a call. Raises RegistryError."""
     try:
-        scheduler.check(
-            request.headers.get("Authorization", ""), config.collector, IdTokens(GoogleClient(), config.realm)
-        )
-        if request.method != "POST":
-            raise RegistryError(UNSUPPORTED)
         report = _report(request, config)
-    except RegistryError as error:
-        return responses.error_response(error)
     except GoogleRefused as error:
         log.error("Google refuses an attestation: %s", error)
-        return responses.error_response(RegistryError(UNAVAILABLE))
+        raise RegistryError(UNAVAILABLE) from None
     except (RegistryUnreachable, GoogleError) as error:
         log.warning("images cannot be attested now: %s", error)
-        return responses.error_response(RegistryError(UNAVAILABLE))
+        raise RegistryError(UNAVAILABLE) from None
     logs.log_attestations(report)
-    return responses.json_response(report)
+    return report
 
 
 def _report(request: Request, config: Settings) -> dict[str, Any]:
-    """Run for a call. Raises RegistryError, RegistryUnreachable, GoogleError."""
+    """Return the report of a call. Raises RegistryError, RegistryUnreachable, GoogleError."""
     if not request.content_length:
         return _attester().sweep(config)
     try:

@@ -8,28 +8,22 @@ https://cloud.google.com/eventarc/docs/run/route-trigger-cloud-firestore, and fo
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#31-binary-content-mode
 """
 
-import logging
 import re
 import threading
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from werkzeug.wrappers import Request
 
-from lading import logs, settings
-from lading.auth.google import scheduler
-from lading.auth.google.client import GoogleClient
-from lading.auth.google.id_tokens import IdTokens
+from lading import function_call, logs, settings
 from lading.composition import open_metadata
 from lading.events.publish_report import PublishReport
 from lading.events.publish_runs import PublishRuns
-from lading.http import responses
 from lading.http.responses import Response
 from lading.publisher_composition import open_publisher
-from lading.registry.errors import UNAVAILABLE, UNSUPPORTED, RegistryError
+from lading.registry.errors import UNAVAILABLE, RegistryError
 from lading.settings import Settings
 from lading.webhook_composition import open_delivery_run
-from lading_storage.errors import StorageError
 
 EVENT_DOCUMENT: Final = re.compile(r"(?:documents/)?events/([0-9a-f])-[0-9a-z-]{1,80}")
 
@@ -43,29 +37,17 @@ def respond(request: Request) -> Response:
     Only the service account of LADING_PUBLISHER may call it. The response is 503 where a store is down, and to a sweep
     also where a sink is: an alert notices that. Eventarc would repeat the requests of all events for a day.
     """
-    config = settings.load_settings()
-    logs.start(config.log, config.project, config.log_level)
-    try:
-        scheduler.check(
-            request.headers.get("Authorization", ""),
-            config.publisher,
-            IdTokens(GoogleClient(), config.realm),
-            "LADING_PUBLISHER",
-        )
-        if request.method != "POST":
-            raise RegistryError(UNSUPPORTED)
-        document = request.headers.get("ce-document") or request.headers.get("ce-subject") or ""
+    document = request.headers.get("ce-document") or request.headers.get("ce-subject") or ""
+
+    def run(_: Settings) -> dict[str, Any]:
         report = _run(document)
         if report:
             logs.log_publication(report.as_json(), always=not document)
         if report and report.down and not document:
             raise RegistryError(UNAVAILABLE, {"down": report.down})
-    except RegistryError as error:
-        return responses.error_response(error)
-    except StorageError:
-        logging.getLogger("lading").exception("a store failed: the job publish")
-        return responses.error_response(RegistryError(UNAVAILABLE))
-    return responses.json_response(report.as_json() if report else {})
+        return report.as_json() if report else {}
+
+    return function_call.respond(request, "publish", lambda config: config.publisher, run, "LADING_PUBLISHER")
 
 
 def _run(document: str) -> PublishReport | None:

@@ -18,16 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from werkzeug.wrappers import Request
 
-from lading import logs, settings
-from lading.auth.google import scheduler
-from lading.auth.google.client import GoogleClient
-from lading.auth.google.id_tokens import IdTokens
+from lading import function_call, logs, settings
 from lading.auth.google.own_identity import OwnIdentity
-from lading.http import responses
 from lading.http.responses import Response
 from lading.jobs.vulnerability_updates import VulnerabilityUpdateJob
 from lading.registry.change_context import now
-from lading.registry.errors import UNAVAILABLE, UNSUPPORTED, RegistryError
+from lading.registry.errors import UNAVAILABLE, RegistryError
 from lading.scanner.http_backend import HttpArtifacts, HttpBackend
 from lading.scanner.registry_client import RegistryClient, RegistryUnreachable
 from lading.scanner.scan_job import ScanJob
@@ -54,22 +50,17 @@ def respond(request: Request) -> Response:
     Only the service account of LADING_COLLECTOR may call it, which calls all jobs. The response is 503 where the
     registry cannot be reached; Eventarc repeats such a call for a day.
     """
-    config = settings.load_settings()
-    logs.start(config.log, config.project, config.log_level)
+    return function_call.respond(request, "scan", lambda config: config.collector, _run)
+
+
+def _run(_: Settings) -> dict[str, Any]:
+    """Run for a call. Raises RegistryError."""
     try:
-        scheduler.check(
-            request.headers.get("Authorization", ""), config.collector, IdTokens(GoogleClient(), config.realm)
-        )
-        if request.method != "POST":
-            raise RegistryError(UNSUPPORTED)
         with _running:
-            report = _scanner().run()
-    except RegistryError as error:
-        return responses.error_response(error)
+            return _scanner().run()
     except RegistryUnreachable as error:
         logging.getLogger("lading").error("the registry failed: %s", error)
-        return responses.error_response(RegistryError(UNAVAILABLE))
-    return responses.json_response(report)
+        raise RegistryError(UNAVAILABLE) from None
 
 
 class Scanner:
