@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from lading.auth import patterns
@@ -38,6 +39,7 @@ from lading.registry.events.event_cursor import EventCursor
 from lading.registry.events.event_types import POLICY_EXEMPTED
 from lading.registry.events.selection import Selection
 from lading.registry.names import is_repository
+from lading.setting_values import duration
 from lading.surface.request_context import RequestContext, page_size
 from lading_storage.records.events import PublishedEvent
 
@@ -149,9 +151,17 @@ def _cursor(context: RequestContext) -> EventCursor:
     try:
         if after:
             return EventCursor.parse(_unsealed(context, after))
-        return context.registry.event_feed.beginning(parse_time(since) if since else None)
+        return context.registry.event_feed.beginning(_time_or_age(since) if since else None)
     except (ValueError, OverflowError):
         raise RegistryError(QUERY_INVALID, {"after": after[:20]} if after else {"since": since[:40]}) from None
+
+
+def _time_or_age(text: str) -> datetime | timedelta:
+    """Return a time, or how long ago one was. Raises ValueError."""
+    try:
+        return duration(text)
+    except ValueError:
+        return parse_time(text)
 
 
 def _unsealed(context: RequestContext, after: str) -> str:

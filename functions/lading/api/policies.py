@@ -2,7 +2,7 @@
 
     GET    /v2/_lading/<name>/policy?reference=<ref>[&principal=<principal>]   what is decided about a pull, and why
     POST   /v2/_lading/<name>/policy?reference=<ref>[&principal=<principal>]   the same by the policies in the body
-    POST   /v2/_lading/<name>/exceptions   {"reference": "v1", "reason": "…", "until": "2026-12-01T12:00:00Z"}
+    POST   /v2/_lading/<name>/exceptions   {"reference": "v1", "reason": "…", "for": "2h"}, or instead "until", a time
     DELETE /v2/_lading/<name>/exceptions?reference=<ref>
 
 Who may pull may ask for itself, and who may push, for others, and by policies of its own. An exception needs the right
@@ -10,6 +10,7 @@ to pull, and a policy that names the caller in `breakGlass`. Digests may be shor
 """
 
 import json
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from lading.api.history import may_see_all, may_see_past
@@ -20,6 +21,7 @@ from lading.leader import step_down
 from lading.registry.changes import Change
 from lading.registry.errors import DENIED, REQUEST_INVALID, RegistryError
 from lading.registry.names import parse_as_of
+from lading.setting_values import duration
 from lading.surface.request_context import RequestContext
 from lading_storage.records.core import Manifest
 
@@ -73,17 +75,15 @@ def try_policies(context: RequestContext) -> Response:
 def open_exception(context: RequestContext) -> Response:
     """Open an exception: let an image be pulled for a while that policies refuse."""
     fields = _fields(context)
+    end = _end(fields)
     with search_slot(context):
         image = _image(context, fields["reference"])
-    try:
-        until = parse_time(fields["until"])
-    except ValueError:
-        raise _invalid("until is a time such as 2026-12-01T12:00:00Z") from None
     gates, change = context.registry.gates, context.change_context("break-glass")
-    opened = gates.break_glass.open(gates.policies_of(context.name), image, until, fields["reason"], change)
-    why = f"until {rfc3339(until, 'seconds')}: {fields['reason']}"
+    opened = gates.break_glass.open(gates.policies_of(context.name), image, end, fields["reason"], change)
+    assert opened.until is not None
+    why = f"until {rfc3339(opened.until, 'seconds')}: {fields['reason']}"
     context.audit.record_change(Change("exception-opened", image.digest, also=opened.digests, reason=why))
-    return json_response(_result(image, opened) | {"until": rfc3339(until)})
+    return json_response(_result(image, opened) | {"until": rfc3339(opened.until)})
 
 
 def close_exception(context: RequestContext) -> Response:
@@ -113,14 +113,23 @@ def _fields(context: RequestContext) -> dict[str, str]:
         fields = json.loads(context.body.read(MAX_BODY) or b"")
     except (ValueError, RecursionError):
         fields = None
-    names = {"reference", "reason", "until"}
+    ends = {"for", "until"}
     if (
         not isinstance(fields, dict)
-        or fields.keys() != names
+        or fields.keys() - ends != {"reference", "reason"}
+        or len(fields.keys() & ends) != 1
         or not all(isinstance(each, str) for each in fields.values())
     ):
-        raise _invalid(f"the body is a JSON object of the strings {', '.join(sorted(names))}")
+        raise _invalid("the body is a JSON object of the strings reference, reason, and one of for and until")
     return fields
+
+
+def _end(fields: dict[str, str]) -> datetime | timedelta:
+    """Return when an exception ends, or for how long it is: by the registry's clock. Raises REQUEST_INVALID."""
+    try:
+        return parse_time(fields["until"]) if "until" in fields else duration(fields["for"])
+    except ValueError:
+        raise _invalid("for is a time such as 2h, and until one such as 2026-12-01T12:00:00Z") from None
 
 
 def _invalid(reason: str) -> RegistryError:

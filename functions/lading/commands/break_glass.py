@@ -2,13 +2,11 @@
 
 import argparse
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from lading.commands.options import CommandError, Commands, Reference, add, parse_time, reference, registry_errors
 from lading.commands.output import Printer, add_output_options
 from lading.commands.source import add_registry_options
-from lading.json_values import rfc3339
 from lading.settings import Settings
 
 DEFAULT_TIME: Final = "1h"
@@ -53,16 +51,19 @@ def _open(parsed: argparse.Namespace, settings: Settings) -> None:
         raise CommandError("a policy names callers of a registry: use --registry https://HOST")
     if not parsed.end and not parsed.reason.strip():
         raise CommandError("an exception needs --reason TEXT")
-    until = rfc3339(datetime.now(UTC) + parse_time("--for", parsed.time), "seconds")
+    parse_time("--for", parsed.time)
     with registry_errors():
-        row = _changed(parsed, target, until)
+        row = _changed(parsed, target)
     names = ", ".join(row.policies)
-    text = f"{parsed.reference} may be pulled until {until}, whatever {names} says"
+    text = f"{parsed.reference} may be pulled until {row.until[:19]}Z, whatever {names} says"
     Printer.of(parsed).record(row, f"{names} decides about {parsed.reference} again" if parsed.end else text)
 
 
-def _changed(parsed: argparse.Namespace, target: Reference, until: str) -> ExceptionRow:
-    """Open or close the exception. Raises RegistryError, ClientError, CommandError."""
+def _changed(parsed: argparse.Namespace, target: Reference) -> ExceptionRow:
+    """Open or close the exception. When it ends is the registry's to say: this machine's clock may be another's.
+
+    Raises RegistryError, ClientError, CommandError.
+    """
     from lading.commands.http_listing import below
     from lading.commands.http_source import open_connection
 
@@ -72,7 +73,7 @@ def _changed(parsed: argparse.Namespace, target: Reference, until: str) -> Excep
     if parsed.end:
         found = connection.request("DELETE", path, scope, named)
     else:
-        found = connection.request("POST", path, scope, {}, {**named, "reason": parsed.reason, "until": until})
+        found = connection.request("POST", path, scope, {}, {**named, "reason": parsed.reason, "for": parsed.time})
     try:
         policies, images = (tuple(map(str, found[name])) for name in ("policies", "images"))
         return ExceptionRow(target.repository, str(found["digest"]), policies, images, str(found.get("until", "")))

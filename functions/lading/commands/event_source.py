@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from lading.client.connection import NO_TOKEN, Connection
@@ -15,6 +15,7 @@ from lading.registry.errors import RegistryError
 from lading.registry.events.event_cursor import EventCursor
 from lading.registry.events.event_feed import EventFeed
 from lading.registry.events.selection import Selection
+from lading.setting_values import format_duration
 from lading_storage.errors import Unavailable
 from lading_storage.records.events import PublishedEvent
 
@@ -29,11 +30,18 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a reader wants: globs, and a time from which on; by default from now."""
+    """What a reader wants: globs, and from when on, by default now; or from how long ago, by the registry's clock."""
 
     repository: str
     type: str
-    since: datetime | None
+    since: datetime | timedelta | None
+
+    @property
+    def since_text(self) -> str:
+        """The parameter `since` of a request, or ""."""
+        if isinstance(self.since, timedelta):
+            return format_duration(self.since)
+        return rfc3339(self.since) if self.since else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ class HttpEvents:
     def read(self, wait: int) -> EventPage:
         """See EventSource. The first request does not wait: its response has the position to continue from."""
         wanted, begun = self._wanted, bool(self._next)
-        since = rfc3339(wanted.since) if wanted.since and not begun else ""
+        since = "" if begun else wanted.since_text
         query = {"repository": wanted.repository, "type": wanted.type, "since": since, "after": self._next}
         try:
             found = self._request({**query, "n": PAGE_SIZE, "wait": wait if begun else 0})

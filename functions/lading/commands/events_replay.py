@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from lading.commands.events_tail import time_or_age
@@ -76,7 +76,7 @@ def _replay(parsed: argparse.Namespace, settings: Settings) -> None:
     """
     from lading.events.replay import Replay, TimeRange, TooManyEvents
 
-    since, until = time_or_age(parsed.since), time_or_age(parsed.until) if parsed.until else datetime.now(UTC)
+    since, until = (_time(each) if each else datetime.now(UTC) for each in (parsed.since, parsed.until))
     if since > until:
         raise CommandError(f"--since {parsed.since} is later than {parsed.until or 'now'}; nothing is between them")
     name = _name(parsed.repository) if parsed.repository else ""
@@ -95,6 +95,12 @@ def _replay(parsed: argparse.Namespace, settings: Settings) -> None:
     finally:
         if replay.has_created:
             _audit(settings, name, f"{rfc3339(since)}/{rfc3339(until)}")
+
+
+def _time(text: str) -> datetime:
+    """Return a time, also one that is given by how long ago it was. Raises CommandError."""
+    found = time_or_age(text)
+    return datetime.now(UTC) - found if isinstance(found, timedelta) else found
 
 
 def _confirm(parsed: argparse.Namespace, replay: "Replay") -> None:

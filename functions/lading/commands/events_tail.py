@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from lading.commands.event_rows import COLUMNS, PublishedRow
@@ -49,10 +49,10 @@ def add_to(commands: Commands) -> None:
     add_output_options(tail, PublishedRow)
 
 
-def time_or_age(text: str) -> datetime:
-    """Return the time that an ISO 8601 text names, or the time before now by a duration. Raises CommandError."""
+def time_or_age(text: str) -> datetime | timedelta:
+    """Return the time that an ISO 8601 text names, or how long ago one was. Raises CommandError."""
     try:
-        return datetime.now(UTC) - duration(text)
+        return duration(text)
     except ValueError:
         return parse_time(text)
 
@@ -60,7 +60,7 @@ def time_or_age(text: str) -> datetime:
 def _tail(parsed: argparse.Namespace, settings: Settings) -> None:
     from lading.commands.event_source import Filter
 
-    since = time_or_age(parsed.since) if parsed.since else datetime.now(UTC) - ONCE if parsed.once else None
+    since = time_or_age(parsed.since) if parsed.since else ONCE if parsed.once else None
     source = _open(parsed, settings, Filter(parsed.repository, parsed.type, since))
     with registry_errors():
         # A line at a time: the next event may come in an hour.

@@ -114,10 +114,11 @@ class EventFeed:
                 until_due = self._interval if self._is_reading else self._due - self._monotonic()
                 self._changed.wait(max(0.0, min(timeout, until_due)))
 
-    def beginning(self, since: datetime | None) -> EventCursor:
-        """Return the cursor of a reader that begins after a time, or now."""
+    def beginning(self, since: datetime | timedelta | None) -> EventCursor:
+        """Return the cursor of a reader that begins after a time, or so long ago, or now. Raises OverflowError."""
         now = self._clock()
-        return EventCursor.after_time(min(now, since) if since else now)
+        time = now - since if isinstance(since, timedelta) else since
+        return EventCursor.after_time(min(now, time) if time else now)
 
     def has(self, cursor: EventCursor) -> bool:
         """Return whether all events after the cursor are in memory, so that `select` makes no read of its own."""

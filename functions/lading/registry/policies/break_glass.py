@@ -7,8 +7,8 @@ An exception covers all who may pull the image: nodes have to pull it in an inci
 pull it, and nothing else but its name in the policy.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lading.policies.evidence import OpenedException
@@ -30,10 +30,12 @@ class OpenedFor:
 
     policies  the names of the policies
     digests   of the images
+    until     when those that were opened end
     """
 
     policies: tuple[str, ...]
     digests: tuple[str, ...]
+    until: datetime | None = None
 
 
 class BreakGlass:
@@ -56,16 +58,18 @@ class BreakGlass:
         self,
         policies: "tuple[Policy, ...]",
         manifest: Manifest,
-        until: datetime,
+        end: datetime | timedelta,
         reason: str,
         context: ChangeContext,
     ) -> OpenedFor:
-        """Open exceptions for an image, or for the images of an index. A retry ends in the same state.
+        """Open exceptions for an image, or for the images of an index.
+
+        A retry ends in the same state, but that exceptions for a time end as much later.
 
         Args:
             policies: that name the repository.
             manifest: the image, or an index (`find`).
-            until: when they end.
+            end: when they end, or for how long they are.
             reason: why they are opened.
             context: of the change; its actor opens them.
 
@@ -74,11 +78,12 @@ class BreakGlass:
         """
         own = _own(policies, context.actor)
         images = self._images_of(manifest)
+        until = self._exceptions.clock() + end if isinstance(end, timedelta) else end
         for each in images:
             for policy in own:
                 opened = OpenedException(policy=policy.name, until=until, reason=reason, by=context.actor)
                 self._exceptions.add(manifest.repository, each.digest, opened, context)
-        return _opened(own, images)
+        return replace(_opened(own, images), until=until)
 
     def close(self, policies: "tuple[Policy, ...]", manifest: Manifest, context: ChangeContext) -> OpenedFor:
         """Close the exceptions of the same policies, of all principals. Raises as `open` does."""

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from lading.policies.evidence import OpenedException
-from lading.registry.change_context import BREAK_GLASS, ChangeContext, Clock
+from lading.registry.change_context import BREAK_GLASS, MAX_CLOCK_SKEW, ChangeContext, Clock
 from lading.registry.errors import MANIFEST_UNKNOWN, REQUEST_INVALID, RegistryError
 from lading.registry.events.event_types import POLICY_EXEMPTED
 from lading.registry.events.outbox import observation
@@ -98,7 +98,7 @@ def _check(exception: OpenedException, now: datetime) -> None:
         reason = f"an exception needs a reason, on one line of at most {MAX_REASON} printable characters"
     elif len(exception.by) > MAX_PRINCIPAL or not exception.by:
         reason = "an exception needs a principal"
-    elif exception.until <= now or exception.until - now > MAX_DURATION:
+    elif exception.until <= now or exception.until - now > MAX_DURATION + MAX_CLOCK_SKEW:
         reason = f"an exception lasts {int(MAX_DURATION.total_seconds()) // 3600} hours at most"
     else:
         return
