@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
@@ -92,12 +93,25 @@ def test_what_a_policy_refuses_is_said_once_and_in_the_audit_log(
     assert f" reason={quote(line, safe='/@:;')} request=" in audited
 
 
+def test_a_tag_that_a_policy_would_refuse_is_set_with_a_warning(
+    registry: Registry, remote: ManagementServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = push_image(registry, REPOSITORY, "build")
+    set_policies(registry, policy(tags=["v*"], **signed_by()) | {"mode": "audit"})
+    line = f"policy prod: it is not signed by key0; ask: lading why {REPOSITORY}@{image.digest}"
+
+    for tag, where in (("v1", []), ("v2", ["--registry", remote.url])):
+        assert cli.main(["tag", f"{REPOSITORY}:build", tag, *where]) == 0
+        assert capsys.readouterr().err == f"warning: {line}\n"
+
+
 def test_an_exception_is_opened_and_ended_by_whom_a_policy_names(
     registry: Registry,
     remote: ManagementServer,
     run: Run,
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level("INFO", "lading.audit")
     push_image(registry, REPOSITORY, "v1")
@@ -113,6 +127,12 @@ def test_an_exception_is_opened_and_ended_by_whom_a_policy_names(
     run(f"{words} --end")
     assert refused_pull(registry, "v1") != ""
 
+    earlier = registry._clock() - timedelta(hours=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(registry.gates, "_clock", lambda _=None: earlier)
+        run(f"{words} --reason outage --for 24h")
+        assert refused_pull(registry, "v1") == "", "this machine's clock is ahead of the registry's"
+    run(f"{words} --end")
     for wrong in ([], ["--reason", "outage", "--for", "25h"]):
         assert cli.main([*words.split(), *wrong]) == 1
     set_policies(registry, policy(breakGlass=["other"], **signed_by()))

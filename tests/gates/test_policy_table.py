@@ -160,7 +160,7 @@ def expected(state: State, route: Route, name: str, caller: str) -> tuple[int, b
         return _usual(name), False
     if state.refuses and route.gate == "refuse":
         return 403, False
-    return _usual(name), route.method in ("GET", "HEAD") and _usual(name) != 412
+    return _usual(name), _usual(name) != 412
 
 
 def _usual(name: str) -> int:

@@ -14,8 +14,19 @@ from lading_storage.query import Query
 from lading_storage.records.core import Key, Manifest, Tag
 from lading_storage.stores import Stores
 from tests.support import images
+from tests.support.app_client import content_type_header
 from tests.support.fake_clock import FakeClock, TickingClock
-from tests.support.policies import REPOSITORY, SCANNED, policy, refusal, refused_pull, set_policies, signed_by
+from tests.support.named_callers import ALL, named_client
+from tests.support.policies import (
+    REPOSITORY,
+    SCANNED,
+    content_of,
+    policy,
+    refusal,
+    refused_pull,
+    set_policies,
+    signed_by,
+)
 from tests.support.registry_pushes import push_blob, push_image, push_manifest
 from tests.support.scan_results import finding, report_of, store_result
 from tests.support.signatures import FORGER, sign
@@ -162,6 +173,56 @@ def test_a_policy_that_audits_moves_the_tag(registry: Registry, image: Manifest)
     set_policies(registry, policy(tags=["v*"], **signed_by()) | {"mode": "audit"})
 
     assert set_tag(registry, image) == ""
+
+
+def test_a_policy_that_audits_warns_of_what_it_would_refuse(registry: Registry, image: Manifest) -> None:
+    audit = policy(tags=["v*", "w*"], **signed_by()) | {"mode": "audit"}
+    set_policies(registry, audit | {"push": {"requiredLabels": ["owner"]}})
+    client = named_client(registry, alice=ALL)
+    content = content_of(registry, image)
+
+    def put(*tags: str) -> list[str]:
+        path = f"{REPOSITORY}/manifests/{tags[0]}" if len(tags) == 1 else f"{REPOSITORY}/manifests/{image.digest}"
+        query = f"?{'&'.join(f'tag={each}' for each in tags)}" if len(tags) > 1 else ""
+        answer = client.ask("PUT", path + query, "alice", content, **content_type_header(content))
+        assert answer.status == 201
+        return answer.headers.getlist("Warning")
+
+    label = '299 - "policy prod: it has no label owner"'
+    unsigned = f'299 - "policy prod: it is not signed by key0; ask: lading why {REPOSITORY}@{image.digest}"'
+    assert put("v1") == [label, unsigned]
+    assert put("build") == [label], "no policy names that tag"
+    assert put("v2", "v3", "w1") == [label, unsigned], "the same is said once"
+    set_policies(registry, audit)
+    sign(registry, image)
+    assert put("v4") == []
+
+
+def test_a_warning_is_of_the_attempt_that_was_committed(
+    registry: Registry, stores: Stores, image: Manifest, clock: FakeClock
+) -> None:
+    set_policies(registry, policy(tags=["v*"], **signed_by()) | {"mode": "audit"})
+    late = hooked_registry(stores, Between(lambda: sign(registry, image)), clock=clock)
+    warned, signed = (ACTOR._replace(warnings={}) for _ in range(2))
+
+    registry.push.tag(REPOSITORY, image.digest, "v2", warned)
+    late.push.tag(REPOSITORY, image.digest, "v1", signed)
+
+    assert list(warned.warnings or {}) == ["v2"]
+    assert signed.warnings == {}
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_a_move_back_warns_only_where_it_would_be_refused(registry: Registry, image: Manifest, gated: bool) -> None:
+    assert set_tag(registry, image) == ""
+    later = push_image(registry, REPOSITORY, "build")
+    assert set_tag(registry, later) == ""
+    set_policies(registry, policy(tags=["v*"], gateRollback=gated, **signed_by()) | {"mode": "audit"})
+    context = ChangeContext("rollback", "alice", warnings={})
+
+    registry.rollback.to_digest(REPOSITORY, "v1", image.digest, context)
+
+    assert list(context.warnings or {}) == (["v1"] if gated else [])
 
 
 class Between:

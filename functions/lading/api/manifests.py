@@ -4,7 +4,7 @@ from functools import partial
 
 from lading.api import history
 from lading.http.preconditions import match_of, precondition_of
-from lading.http.responses import Response, warning_header
+from lading.http.responses import Response, warning_header, with_warnings
 from lading.registry.changes import Change
 from lading.registry.errors import MANIFEST_UNKNOWN
 from lading.registry.names import is_digest_reference
@@ -48,7 +48,8 @@ def put(context: RequestContext) -> Response:
         tags=context.request.args.getlist("tag"),
         condition=precondition_of(context.request),
     )
-    pushed = context.registry.push(context.name, request, context.change_context("push"))
+    change = context.change_context("push")
+    pushed = context.registry.push(context.name, request, change)
     context.audit.record_change(pushed.change)
     manifest = pushed.manifest
     location = context.location("manifests", manifest.digest)
@@ -58,7 +59,7 @@ def put(context: RequestContext) -> Response:
         response.add({"OCI-Subject": manifest.subject})
     for tag in request.tags:
         response.add({"OCI-Tag": tag})
-    return response
+    return with_warnings(response, (change.warnings or {}).values())
 
 
 def delete(context: RequestContext) -> Response:

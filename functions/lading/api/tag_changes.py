@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from lading.api.inspection import named_digest
 from lading.auth.access import Action
-from lading.http.responses import Response, json_response
+from lading.http.responses import Response, json_response, with_warnings
+from lading.registry.change_context import ChangeContext
 from lading.registry.changes import Change, Kind
 from lading.registry.errors import DENIED, NOT_DELETED, REQUEST_INVALID, RegistryError
 from lading.registry.lifecycle.restored import restored_tag, was_restored
@@ -29,8 +30,9 @@ def tag(context: RequestContext) -> Response:
     """tag: set a tag to what another tag or a digest of the same repository names."""
     fields = _fields(context, {"reference", "tag"})
     name, reference = _text(fields, "tag"), named_digest(context, _text(fields, "reference"))
-    digest = context.registry.push.tag(context.name, reference, name, context.change_context("tag"))
-    return _tag_set(context, name, digest)
+    change = context.change_context("tag")
+    digest = context.registry.push.tag(context.name, reference, name, change)
+    return _tag_set(context, name, digest, change)
 
 
 def rollback(context: RequestContext) -> Response:
@@ -48,7 +50,7 @@ def rollback(context: RequestContext) -> Response:
         check_digest_prefix(prefix)
         digest = context.registry.inspection.find_digest(context.name, prefix)
         rollback.to_digest(context.name, name, digest, change)
-    return _tag_set(context, name, digest, "tag-rolled-back")
+    return _tag_set(context, name, digest, change, "tag-rolled-back")
 
 
 def undelete(context: RequestContext) -> Response:
@@ -56,30 +58,31 @@ def undelete(context: RequestContext) -> Response:
 
     A request that is sent again after it succeeded finds nothing deleted, and what it restored live: it succeeds again.
     """
-    fields = _fields(context, {"tag", "digest", "force"})
+    fields, change = _fields(context, {"tag", "digest", "force"}), context.change_context("restore")
     if "tag" in fields and "digest" in fields:
         raise _invalid("one of tag and digest is needed, or neither for the repository")
     if "digest" in fields:
         prefix = _text(fields, "digest")
         check_digest_prefix(prefix)
-        change = _restore_manifest(context, context.registry.inspection.find_deleted_digest(context.name, prefix))
+        digest = context.registry.inspection.find_deleted_digest(context.name, prefix)
+        restored = _restore_manifest(context, digest, change)
     elif "tag" in fields:
         name, force = _text(fields, "tag"), fields.get("force") is True
         check_tag(name)
         if force and not context.caller.decide(Action.PUSH, context.name).allowed:
             # It moves a tag that exists.
             raise RegistryError(DENIED, {"reason": "force needs the right to push"})
-        change = _restore_tag(context, name, force)
+        restored = _restore_tag(context, name, change, force=force)
     else:
-        change = _restore_repository(context)
-    context.audit.record_change(change)
-    return json_response({})
+        restored = _restore_repository(context, change)
+    context.audit.record_change(restored)
+    return with_warnings(json_response({}), (change.warnings or {}).values())
 
 
-def _restore_manifest(context: RequestContext, digest: str) -> Change:
+def _restore_manifest(context: RequestContext, digest: str, change: ChangeContext) -> Change:
     restore = context.registry.undelete
     try:
-        restored = restore.manifest(context.name, digest, context.change_context("restore"))
+        restored = restore.manifest(context.name, digest, change)
     except RegistryError as error:
         if error.descriptor is not NOT_DELETED or not was_restored(context.registry.metadata, context.name, digest):
             raise
@@ -87,10 +90,10 @@ def _restore_manifest(context: RequestContext, digest: str) -> Change:
     return Change("manifest-restored", digest, also=tuple(each for each in restored if each != digest))
 
 
-def _restore_tag(context: RequestContext, name: str, force: bool) -> Change:
+def _restore_tag(context: RequestContext, name: str, change: ChangeContext, *, force: bool) -> Change:
     restore = context.registry.undelete
     try:
-        digest = restore.tag(context.name, name, context.change_context("restore"), force=force)
+        digest = restore.tag(context.name, name, change, force=force)
     except RegistryError as error:
         digest = restored_tag(context.registry.metadata, context.name, name)
         if error.descriptor is not NOT_DELETED or not digest:
@@ -98,10 +101,10 @@ def _restore_tag(context: RequestContext, name: str, force: bool) -> Change:
     return Change("tag-restored", digest, (name,))
 
 
-def _restore_repository(context: RequestContext) -> Change:
+def _restore_repository(context: RequestContext, change: ChangeContext) -> Change:
     restore = context.registry.undelete
     try:
-        restore.repository(context.name, context.change_context("restore"))
+        restore.repository(context.name, change)
     except RegistryError as error:
         if error.descriptor is not NOT_DELETED or not was_restored(context.registry.metadata, context.name):
             raise
@@ -115,9 +118,10 @@ def delete_repository(context: RequestContext) -> Response:
     return Response(202)
 
 
-def _tag_set(context: RequestContext, tag: str, digest: str, kind: Kind = "tag-set") -> Response:
+def _tag_set(context: RequestContext, tag: str, digest: str, change: ChangeContext, kind: Kind = "tag-set") -> Response:
     context.audit.record_change(Change(kind, digest, (tag,)))
-    return json_response({"repository": context.name, "tag": tag, "digest": digest})
+    response = json_response({"repository": context.name, "tag": tag, "digest": digest})
+    return with_warnings(response, (change.warnings or {}).values())
 
 
 def _fields(context: RequestContext, known: set[str]) -> dict[str, Any]:

@@ -45,9 +45,19 @@ NO_TOKEN: Final = ""
 CHALLENGE: Final = re.compile(r'([a-z_]+)="([^"]*)"')
 """A parameter of a challenge (RFC 9110, section 11.2)."""
 
+WARNING: Final = re.compile(r'299 - "((?:[^"\\]|\\.)*)"')
+"""A warning of a registry (distribution-spec, "Warnings"; RFC 7234, section 5.5)."""
+
+MAX_WARNING_BYTES: Final = 4096
+MAX_WARNINGS: Final = 5
+"""What is read of the warnings of a response: characters, and warnings."""
+
 
 class Connection:
-    """Connection to one registry. Not thread-safe."""
+    """Connection to one registry. Not thread-safe.
+
+    warnings  what the registry warned of in its last response, at most MAX_WARNINGS
+    """
 
     def __init__(self, url: str, credentials: Callable[[str], Credentials | None], advice: str) -> None:
         """Connect at the first request.
@@ -68,6 +78,7 @@ class Connection:
         self._challenge: Mapping[str, str] | None = None
         self._tokens: dict[str, str] = {}
         self._pool = _pool(self.url)
+        self.warnings: list[str] = []
 
     def request(self, method: str, path: str, scope: str, query: Mapping[str, Any], body: Any = None) -> Any:
         """Make a request; return the JSON of its response, None where it has none.
@@ -176,6 +187,8 @@ class Connection:
         except ClientError:
             response.close()
             raise
+        found = WARNING.findall(", ".join(response.headers.getlist("Warning"))[:MAX_WARNING_BYTES])
+        self.warnings = [re.sub(r"\\(.)", r"\1", each) for each in found[:MAX_WARNINGS]]
         return response.status, bytes(content)
 
     def _open(

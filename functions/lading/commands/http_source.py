@@ -11,7 +11,7 @@ from lading.client.connection import Connection, checked
 from lading.client.credentials import Credentials, docker_config, from_docker, from_gcloud
 from lading.client.errors import ClientError
 from lading.commands.http_listing import CATALOG_SCOPE, MAX_PAGE, HttpListing, below
-from lading.commands.options import CommandError, Reference
+from lading.commands.options import CommandError, Reference, print_warnings
 from lading.commands.rows import EventRow, RollbackTarget
 from lading.json_values import rfc3339
 from lading.registry.details import DeletedSummary, ManifestDetails, RepositorySummary, TagSummary
@@ -117,7 +117,9 @@ class HttpSource:
 
     def _change(self, repository: str, word: str, body: Mapping[str, Any]) -> Any:
         path, scope = below(repository, word)
-        return self._connection.request("POST", path, scope, {}, body)
+        changed = self._connection.request("POST", path, scope, {}, body)
+        print_warnings(self._connection.warnings)
+        return changed
 
     def _event(self, repository: str, value: Any) -> EventRow:
         fields = value if isinstance(value, dict) else {}

@@ -238,7 +238,13 @@ def change_context(action: str) -> "ChangeContext":
     """Return the context of a change for the history: the actor is the user of this process."""
     from lading.registry.change_context import ChangeContext
 
-    return ChangeContext(action, f"{_user_name()} (lading {action})")
+    return ChangeContext(action, f"{_user_name()} (lading {action})", warnings={})
+
+
+def print_warnings(lines: Iterable[str]) -> None:
+    """Print what policies would have refused that only audit."""
+    for line in dict.fromkeys(lines):
+        print(f"warning: {escape(line)}", file=sys.stderr)
 
 
 def _user_name() -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from lading.commands.options import Reference, change_context, refuse_standby, registry
+from lading.commands.options import Reference, change_context, print_warnings, refuse_standby, registry
 from lading.commands.progress import ProgressLine
 from lading.commands.rows import EventRow, RollbackTarget
 from lading.registry.details import DeletedSummary, ManifestDetails, RepositorySummary, TagSummary
@@ -60,17 +60,21 @@ class StoreSource:
         """See Source."""
         rollback, context = self._registry.rollback, change_context("rollback")
         if target.at:
-            return rollback.to_time(repository, tag, target.at, context)
-        if not target.digest:
-            return rollback.by_steps(repository, tag, target.steps, context)
-        digest = self._inspection.find_digest(repository, target.digest)
-        rollback.to_digest(repository, tag, digest, context)
+            digest = rollback.to_time(repository, tag, target.at, context)
+        elif not target.digest:
+            digest = rollback.by_steps(repository, tag, target.steps, context)
+        else:
+            digest = self._inspection.find_digest(repository, target.digest)
+            rollback.to_digest(repository, tag, digest, context)
+        print_warnings((context.warnings or {}).values())
         return digest
 
     def tag(self, source: Reference, name: str) -> str:
         """See Source."""
         found = self._registry.manifests.find(source.repository, self._full(source) or source.tag)
-        self._registry.push.tag(source.repository, found.digest, name, change_context("tag"))
+        context = change_context("tag")
+        self._registry.push.tag(source.repository, found.digest, name, context)
+        print_warnings((context.warnings or {}).values())
         return found.digest
 
     def deleted(self, repository: str) -> Iterator[DeletedSummary]:
@@ -112,6 +116,7 @@ class StoreSource:
             undelete.tag(target.repository, target.tag, context, force=force)
         else:
             undelete.repository(target.repository, context)
+        print_warnings((context.warnings or {}).values())
 
     def _full(self, target: Reference) -> str:
         """Return the whole digest of a reference, or "" where it has none."""

@@ -14,6 +14,9 @@ from lading_storage.chunks import close_chunks
 RETRY_AFTER: Final = "5"
 """Value of Retry-After for temporary errors, in seconds."""
 
+MAX_WARNINGS: Final = 5
+"""Warnings of one response, each of some 300 bytes."""
+
 TEMPORARY_STATUSES: Final = (503, 507)
 
 
@@ -116,6 +119,17 @@ def error_body(error: RegistryError) -> dict[str, Any]:
 def json_response(value: Any, status: int = 200, media_type: str = "application/json") -> Response:
     """Return a response with `value` as JSON."""
     return Response(status, {"Content-Type": media_type}, json.dumps(value).encode())
+
+
+def with_warnings(response: Response, texts: Iterable[str]) -> Response:
+    """Add a Warning header for each of some texts, of which the first MAX_WARNINGS are sent, and return the response.
+
+    A change may concern a hundred tags, about which mostly the same is to be said. The distribution-spec limits these
+    headers to 4096 bytes in all ("Warnings").
+    """
+    for text in list(dict.fromkeys(texts))[:MAX_WARNINGS]:
+        response.add({"Warning": warning_header(text)})
+    return response
 
 
 def warning_header(text: str) -> str:

@@ -1,9 +1,10 @@
 """Denial: the line by which a client is told that it may not pull an image, and why."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from lading.policies.evidence import Decision
+from lading.policies.evidence import AUDITED, DENIED, Decision
 from lading.quantity import counted
 
 MAX_LINE: Final = 300
@@ -36,6 +37,12 @@ def denial_line(decisions: Sequence[Decision], reference: str, advice: str | Non
         end = f"{others}; ask: lading why"
     reasons = [printable(each) for each in refusing[0].reasons]
     return _why(f"policy {refusing[0].policy}: ", reasons, MAX_LINE - len(end)) + printable(end)
+
+
+def audit_line(decisions: Sequence[Decision], reference: str, advice: str | None = None) -> str:
+    """Return the line that policies which only audit would refuse with, as denial_line does; "" if none would."""
+    audited = [replace(each, outcome=DENIED) for each in decisions if each.outcome == AUDITED]
+    return denial_line(audited, reference, advice) if audited else ""
 
 
 def _why(begin: str, reasons: Sequence[str], room: int) -> str:

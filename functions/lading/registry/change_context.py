@@ -61,12 +61,22 @@ class ChangeContext(NamedTuple):
     actor       the principal that the credentials name, or ""
     request_id  the id of the request, or ""
     is_own      whether the registry itself makes the change, which no policy refuses; no request can say so
+    warnings    collects, by the tag or "" for the manifest, what policies would refuse that only audit; None for a
+                change that reports nothing
     """
 
     action: str
     actor: str = ""
     request_id: str = ""
     is_own: bool = False
+    warnings: dict[str, str] | None = None
+
+    def warn(self, tag: str, line: str) -> None:
+        """Keep what policies say about a tag, or "" for the manifest, in the place of what an earlier attempt said."""
+        if self.warnings is not None:
+            self.warnings.pop(tag, None)
+            if line:
+                self.warnings[tag] = line
 
 
 PULL: Final = ChangeContext("pull")

@@ -47,7 +47,7 @@ class RequestContext(NamedTuple):
 
     def change_context(self, action: str) -> ChangeContext:
         """Return the action, caller and id of this request, for the history of tags."""
-        return ChangeContext(action, self.caller.principal, self.audit.origin.id)
+        return ChangeContext(action, self.caller.principal, self.audit.origin.id, warnings={})
 
     def location(self, *segments: str) -> str:
         """Return the URL of a resource in this repository; it never depends on the Host header, which can be forged."""

@@ -9,12 +9,10 @@ A refused pull has the error DENIED, with a line that clients print. A policy th
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lading.leader import step_down
-from lading.policies.denial import denial_detail, denial_line
-from lading.policies.evidence import AUDITED, DENIED
+from lading.policies.denial import audit_line, denial_detail, denial_line
 from lading.registry import errors
 from lading.registry.change_context import ChangeContext
 from lading.registry.errors import MANIFEST_UNKNOWN, RegistryError
@@ -114,8 +112,7 @@ class PullGate:
 def _outcome(verdict: Verdict, is_head: bool) -> str:
     """Return a warning, or "". Raises RegistryError: DENIED."""
     if not verdict.refuses:
-        audited = [replace(each, outcome=DENIED) for each in verdict.decisions if each.outcome == AUDITED]
-        return denial_line(audited, verdict.reference) if audited else ""
+        return audit_line(verdict.decisions, verdict.reference)
     line = denial_line(verdict.decisions, verdict.reference)
     if is_head:
         return line

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from lading.policies.denial import denial_detail, denial_line
+from lading.policies.denial import audit_line, denial_detail, denial_line
 from lading.policies.evaluate import exemption_of
 from lading.policies.evidence import ALLOWED, AUDITED, DENIED, EXEMPTED, Decision, Outcome
 from lading.policies.policy import matches_any
@@ -54,6 +54,7 @@ class PutGate:
         contents = read_contents(manifest.content or b"", manifest.media_type)
         decisions = tuple(self._decision(each, _Put(manifest, contents, found), context.actor) for each in judged)
         self._log.record_decisions(judged, manifest, decisions, context)
+        context.warn("", audit_line(decisions, "", advice=""))
         if any(each.refuses for each in decisions):
             # Nothing is stored about which `lading why` could be asked.
             raise denied_by_policy(denial_line(decisions, "", advice=""), denial_detail(decisions))

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from lading.policies.denial import PUSH_FIRST, denial_detail, denial_line
-from lading.policies.evidence import EXEMPTED, Decision
+from lading.policies.denial import PUSH_FIRST, audit_line, denial_detail, denial_line
+from lading.policies.evidence import AUDITED, DENIED, EXEMPTED, Decision
 from lading.registry.change_context import RESTORE, ROLLBACK, ChangeContext
 from lading.registry.content.referrer_tags import is_referrer_tag
 from lading.registry.errors import denied_by_policy
@@ -79,7 +79,7 @@ class TagGate:
         if not judged or is_referrer_tag(tag):
             return ()
         verdicts = self._verdicts(judged, manifest, context.actor)
-        if any(each.refuses for each in verdicts) and self._goes_back(manifest, tag, context):
+        if not all(each.is_clean for each in verdicts) and self._goes_back(manifest, tag, context):
             verdicts = [_allowed_by_action(each, judged, context) for each in verdicts]
         for verdict in verdicts:
             self._log.record(judged, verdict, context)
@@ -88,6 +88,8 @@ class TagGate:
                 advice = None if verdict.is_stored else PUSH_FIRST
                 line = denial_line(verdict.decisions, verdict.reference, advice)
                 raise denied_by_policy(line, denial_detail(verdict.decisions))
+        audited = (audit_line(each.decisions, each.reference) for each in verdicts)
+        context.warn(tag, next((line for line in audited if line), ""))
         return list(_verifications(verdicts))
 
     def _verdicts(self, policies: "tuple[Policy, ...]", manifest: Manifest, principal: str) -> list[Verdict]:
@@ -127,9 +129,11 @@ class TagGate:
 
 
 def _allowed_by_action(verdict: Verdict, policies: "tuple[Policy, ...]", context: ChangeContext) -> Verdict:
-    """Return a verdict in which policies do not refuse a move back, unless they say so."""
+    """Return a verdict in which policies do not refuse a move back, and would not, unless they say so."""
     decisions = [
-        each if policy.gate_rollback or not each.refuses else _exempted(each, f"a {context.action} is not gated")
+        _exempted(each, f"a {context.action} is not gated")
+        if each.outcome in (AUDITED, DENIED) and not policy.gate_rollback
+        else each
         for policy, each in zip(policies, verdict.decisions, strict=True)
     ]
     return replace(verdict, decisions=tuple(decisions))
