@@ -3,12 +3,15 @@
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from urllib.parse import quote
 
 import pytest
 
 from lading import cli
 from lading.registry.registry import Registry
+from lading.registry.trust import exceptions
+from lading.registry.trust.exceptions import Exceptions
 from tests.commands.tables import json_rows
 from tests.support import images
 from tests.support.management_server import ManagementServer
@@ -141,7 +144,8 @@ def test_the_registrys_clock_says_when_an_exception_ends(
     push_image(registry, REPOSITORY, "v1")
     set_policies(registry, policy(breakGlass=["admin"], **signed_by()))
     earlier = registry._clock() - timedelta(hours=3)
-    monkeypatch.setattr(registry.gates, "_clock", lambda _=None: earlier)
+    late = partial(Exceptions, clock=lambda _=None: earlier)
+    monkeypatch.setattr(exceptions, "Exceptions", lambda metadata, _: late(metadata))
     words = f"policy break-glass {REPOSITORY}:v1 --registry {remote.url} --reason outage --json --for"
 
     (opened,) = json_rows(run(f"{words} 24h"))
