@@ -5,6 +5,8 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
+
 from lading.metrics import listener
 from lading.metrics.store_readings import StoreReadings
 from tests.metrics.metered_server import MeteredServer, serving_metrics
@@ -76,3 +78,22 @@ def test_a_store_that_fails_is_read_again(caplog: object) -> None:
     readings = StoreReadings(read, {}, 0.0)  # type: ignore[arg-type]
     assert list(readings.collect()) == list(readings.collect()) == []
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("", 200),
+        ("127.0.0.1:9464", 200),
+        ("LOCALHOST", 200),
+        ("[::1]:9464", 200),
+        ("host.docker.internal:9464", 200),
+        ("page.example:9464", 403),
+        ("127.0.0.1.page.example", 403),
+        ("a,127.0.0.1", 403),
+    ],
+)
+def test_no_web_page_reads_a_listener_of_loopback(metered: MeteredServer, host: str, status: int) -> None:
+    sent = f"GET /metrics HTTP/1.1\r\n{f'Host: {host}' if host else 'X: y'}\r\n\r\n"
+    with connect(metered, sent.encode()) as connection:
+        assert connection.recv(100).startswith(f"HTTP/1.0 {status} ".encode())

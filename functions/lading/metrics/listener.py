@@ -10,10 +10,14 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from lading.http.request_checks import MAX_HOST, host_name
+from lading.loopback import CONTAINER_HOSTS, is_loopback
 
 PATH: Final = "/metrics"
 
@@ -22,6 +26,11 @@ MAX_CONNECTIONS: Final = 32
 
 READ_TIMEOUT: Final = 5
 """Seconds that a read or write may take."""
+
+_REASONS: Final = {
+    HTTPStatus.NOT_FOUND: f"The metrics are at {PATH}.\n".encode(),
+    HTTPStatus.FORBIDDEN: b"This listener of loopback is reached as localhost, 127.0.0.1 or [::1].\n",
+}
 
 log = logging.getLogger("lading")
 
@@ -38,6 +47,7 @@ class MetricsServer(ThreadingHTTPServer):
         self.socket.close()
         self.socket = listener
         self.exposition = exposition
+        self.loopback_only = is_loopback(listener.getsockname()[0])
         self._open: dict[socket.socket, None] = {}
         self._lock = threading.Lock()
 
@@ -86,15 +96,27 @@ class MetricsRequest(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Write no access log."""
 
-    def _is_found(self) -> bool:
-        return self.path.partition("?")[0] == PATH
+    def _status(self) -> HTTPStatus:
+        if self.server.loopback_only and not self._is_local():
+            return HTTPStatus.FORBIDDEN
+        return HTTPStatus.OK if self.path.partition("?")[0] == PATH else HTTPStatus.NOT_FOUND
+
+    def _is_local(self) -> bool:
+        """Return whether no web page sent the request, whose own name may resolve to this machine (DNS rebinding)."""
+        host = self.headers.get("Host")
+        if host is None:
+            return True
+        name = host_name(host) if len(host) <= MAX_HOST else ""
+        return is_loopback(name) or name in CONTAINER_HOSTS
 
     def _content(self) -> bytes:
-        return self.server.exposition() if self._is_found() else f"The metrics are at {PATH}.\n".encode()
+        return self.server.exposition() if self._status() == HTTPStatus.OK else _REASONS[self._status()]
 
     def _send_headers(self) -> None:
-        self.send_response(200 if self._is_found() else 404)
-        self.send_header("Content-Type", CONTENT_TYPE_PLAIN_0_0_4 if self._is_found() else "text/plain; charset=utf-8")
+        status = self._status()
+        self.send_response(status)
+        content_type = CONTENT_TYPE_PLAIN_0_0_4 if status == HTTPStatus.OK else "text/plain; charset=utf-8"
+        self.send_header("Content-Type", content_type)
         self.end_headers()
 
 
