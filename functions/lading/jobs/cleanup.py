@@ -10,9 +10,10 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Final
 
 from lading.jobs.gc.reviews import CleanUp, ReviewResult
 from lading.registry.batches import batches
@@ -29,6 +30,9 @@ from lading.registry.rules.effective import MAX_PARSED, EffectiveRules
 from lading.registry.rules.rule_types import CLEANUP, CLEANUP_MODE
 from lading_storage.errors import TooLarge, Unavailable
 from lading_storage.records.jobs import InUseReport
+
+SCANS: Final = "the scans of images, as vulnerability data"
+"""Where vulnerability data is in use, in reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,13 @@ class CleanupReport:
 def plan(registry: Registry, repository: str, context: CleanupContext, rules: EffectiveRules | None = None) -> Plan:
     """Take the inventory of a repository, and evaluate the policies. Without `rules`, they are read first."""
     rules = rules or registry.rules.read(repository)
-    return plan_of(rules, registry.inventory.nodes(repository, rules), context)
+    made = plan_of(rules, registry.inventory.nodes(repository, rules), context)
+    data = registry.scans.data_digests() & made.policy_by_digest.keys() if made.policy_by_digest else set()
+    if not data:
+        return made
+    # Images are compared with it, and a source may be none that could give it again.
+    in_use = InUseReport(id=SCANS, references=tuple(sorted(data)), reported=context.now)
+    return plan_of(rules, made.graph.nodes.values(), replace(context, running=[*context.running, in_use]))
 
 
 def plan_of(rules: EffectiveRules, nodes: Iterable[Node], context: CleanupContext) -> Plan:
@@ -228,7 +238,8 @@ def apply(
     excluded: set[str] = set()
     tags = planned.tag_deletions
     if only is not None:
-        only = set(only)
+        # A scan may have replaced the documents since: those that there are now go with their image all the same.
+        only = {*only, *registry.scans.documents_of(planned.repository, planned.policy_by_digest.keys() & {*only})}
         excluded = set(planned.graph.reachable(set(planned.policy_by_digest) - only))
         tags = [each for each in planned.tag_deletions if tag_reference(each.tag, each.node.digest) in only]
     report.changed = len(planned.tag_deletions) - len(tags)

@@ -1,11 +1,13 @@
 """Scans: what the layers above use of the scans of a registry."""
 
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lading.registry.content.image_facts import WAITING, new_facts
 from lading.registry.content.manifest_format import parse_manifest
 from lading.registry.errors import MANIFEST_UNKNOWN, REQUEST_INVALID, RegistryError
+from lading.registry.pagination import scan_all
 from lading.registry.retry import retry_on_conflict
 from lading.registry.scans.claims import Claims
 from lading.registry.scans.content import Content
@@ -15,10 +17,13 @@ from lading.registry.scans.vulnerability_data import VulnerabilityArtifacts
 from lading.scanning.findings import FAILED
 from lading_storage.protocols import Create, Replace, Touch
 from lading_storage.records.core import Key, Manifest
-from lading_storage.records.scans import SCAN, Facts
+from lading_storage.records.scans import SCAN, Facts, VulnerabilityData
 
 if TYPE_CHECKING:
     from lading.registry.scans.signed_referrers import SignedReferrers
+
+READ_BATCH: Final = 100
+"""Records that are read at once."""
 
 NOT_AN_IMAGE = "only images are scanned: manifests with the config of an image, and without a subject"
 
@@ -38,6 +43,19 @@ class Scans:
     def vulnerability_data(self, repository: str) -> VulnerabilityArtifacts:
         """Return the vulnerability data in a repository."""
         return VulnerabilityArtifacts(self._content, repository)
+
+    def data_digests(self) -> set[str]:
+        """Return the digests of the artifacts with vulnerability data that are on record, with one query."""
+        return {each.digest for each in scan_all(self._metadata, VulnerabilityData) if each.digest}
+
+    def documents_of(self, repository: str, digests: Iterable[str]) -> set[str]:
+        """Return the digests of the documents about some images, with a read for each READ_BATCH of them."""
+        found, keys = set[str](), [Key(Facts, each, repository) for each in digests]
+        for begin in range(0, len(keys), READ_BATCH):
+            batch = keys[begin : begin + READ_BATCH]
+            read = self._metadata.read(batch, content=False)
+            found.update(each for key in batch if (facts := read[key]) for each in (facts.sbom, facts.report) if each)
+        return found
 
     def is_held(self, repository: str, digest: str, nonce: str) -> bool:
         """Return whether the scanner with this nonce holds the claim of an image, with one read."""
