@@ -2,12 +2,13 @@
 
 from tests.clients.program_images import program, pushed, start
 from tests.clients.pulling_clients import short_folder
-from tests.support.client_fixtures import commands, content, ctr, docker, docker_address, layout
+from tests.support.client_fixtures import commands, content, ctr, ctr2, docker, docker_address, layout
 
 __all__ = [
     "commands",
     "content",
     "ctr",
+    "ctr2",
     "docker",
     "docker_address",
     "layout",

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,9 @@ LAYERS: Final = (
     "application/vnd.dev.sigstore.bundle.v0.3+json",
     "application/vnd.in-toto+json",
 )
-RUNTIMES: Final = ("docker", "containerd", "kubernetes", "podman")
+NIGHTLY: Final = os.environ.get("LADING_NIGHTLY") == "1"
+RUNTIMES: Final = ("docker", "containerd", "kubernetes", "podman", *(["kubernetes2"] if NIGHTLY else []))
+"""All runtimes; kubernetes2 has containerd 2, which is built at night only."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ def start(
             folder = tmp_path / "kubernetes"
             folder.mkdir()
             pause = pushed.push(program.manifest(CONFIG))
-            return kubernetes(started.enter_context(kubernetes_runtime(folder, pause)))
+            version = name.removeprefix("kubernetes")
+            return kubernetes(started.enter_context(kubernetes_runtime(folder, pause, version)))
 
         yield begin

@@ -33,9 +33,10 @@ class Node:
     credentials: str = ""
 
     def pullers(self, *names: str) -> dict[str, Puller]:
-        """Return these clients, logged in; without names, all of CLIENTS."""
+        """Return these clients, logged in; without names, all."""
         log_in(self.commands, self.folder, self.host, self.credentials)
-        return {name: CLIENTS[name](self) for name in names or CLIENTS}
+        known = CLIENTS | NEWER
+        return {name: known[name](self) for name in names or known}
 
 
 def log_in(commands: ProgramRunner, folder: Path, host: str, credentials: str) -> None:
@@ -59,17 +60,22 @@ def _docker(node: Node) -> Puller:
     return Puller(lambda image: docker("pull", image), lambda image: docker.fail("pull", image))
 
 
-def _containerd(node: Node) -> Puller:
-    ctr = node.request.getfixturevalue("ctr")
-    user = ["--user", node.credentials] if node.credentials else []
-    words = ["images", "pull", "--plain-http", "--snapshotter", "native", *user]
+def _containerd(fixture: str = "ctr", *options: str) -> Callable[[Node], Puller]:
+    """Return how to make containerd's own command; with "ctr2", that of containerd 2."""
 
-    def fail(image: str) -> str:
-        with pytest.raises(AssertionError) as error:
-            ctr(*words, image)
-        return str(error.value)
+    def make(node: Node) -> Puller:
+        ctr = node.request.getfixturevalue(fixture)
+        user = ["--user", node.credentials] if node.credentials else []
+        words = ["images", "pull", *options, "--plain-http", "--snapshotter", "native", *user]
 
-    return Puller(lambda image: ctr(*words, image), fail)
+        def fail(image: str) -> str:
+            with pytest.raises(AssertionError) as error:
+                ctr(*words, image)
+            return str(error.value)
+
+        return Puller(lambda image: ctr(*words, image), fail)
+
+    return make
 
 
 def _podman(node: Node) -> Puller:
@@ -102,7 +108,7 @@ def _program(
 
 CLIENTS: Final[dict[str, Callable[[Node], Puller]]] = {
     "docker": _docker,
-    "containerd": _containerd,
+    "containerd": _containerd(),
     "podman": _podman,
     "skopeo": _program(
         "skopeo",
@@ -119,3 +125,6 @@ CLIENTS: Final[dict[str, Callable[[Node], Puller]]] = {
     ),
 }
 """All clients; helm pulls charts, the others images."""
+
+NEWER: Final = {"containerd 2": _containerd("ctr2"), "containerd 2, without transfers": _containerd("ctr2", "--local")}
+"""Clients that are built at night."""

@@ -17,10 +17,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from lading.registry.content.manifest_format import DOCKER_MANIFEST, IMAGES, OCI_ARTIFACT, OCI_INDEX, OCI_MANIFEST
+from lading.registry.content.manifest_format import (
+    DOCKER_MANIFEST,
+    IMAGES,
+    INDEXES,
+    OCI_ARTIFACT,
+    OCI_INDEX,
+    OCI_MANIFEST,
+)
 from lading.registry.policies.gated_types import EMPTY_TYPE, is_gated
 from lading_storage.digests import digest_of
-from tests.clients.program_images import CONFIG, DOCKER_LAYER, LAYERS, RUNTIMES, Images, Program
+from tests.clients.program_images import CONFIG, DOCKER_LAYER, LAYERS, NIGHTLY, RUNTIMES, Images, Program
 from tests.support.images import descriptor
 from tests.support.runtimes import (
     Runtime,
@@ -108,6 +115,20 @@ def elsewhere(manifest: bytes) -> Iterator[tuple[str, list[str]]]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.mark.skipif(not NIGHTLY, reason="nightly only: LADING_NIGHTLY=1")
+@pytest.mark.parametrize("stored", sorted(INDEXES))
+def test_an_index_that_another_one_calls_an_image_is_gated(
+    stored: str, start: Callable[[str], Runtime], program: Program, pushed: Images
+) -> None:
+    """containerd 2 reads its config, and requests no layers where a node has those that the config names."""
+    runtime = start("kubernetes2")
+    assert runtime(pushed.push(program.manifest(CONFIG))) == ""
+    index = json.dumps({"schemaVersion": 2, "config": descriptor(program.config, CONFIG)}).encode()
+
+    assert runtime(pushed.push_below(index, stored, OCI_MANIFEST)) == ""
+    assert is_gated(stored, index)
 
 
 def test_an_artifact_manifest_of_schema_1_is_gated(

@@ -5,6 +5,7 @@ from typing import Final
 
 import pytest
 
+from lading.registry.content.manifest_format import OCI_INDEX
 from lading.registry.policies import indexes_above
 from lading.registry.registry import Registry
 from lading_storage.protocols import Delete
@@ -120,3 +121,17 @@ def test_an_index_whose_manifests_are_elsewhere_is_gated(
     assert refused_pull(registry, "embedded").startswith(UNSIGNED)
     sign(registry, index)
     assert refused_pull(registry, "embedded") == ""
+
+
+@pytest.mark.parametrize("name", ["config", "fsLayers", "FSLayerS", "history"])
+def test_an_index_that_another_one_can_call_an_image_is_gated(registry: Registry, image: Manifest, name: str) -> None:
+    """containerd 2 goes by the type that the index above it names, and needs no layers that the node has."""
+    set_policies(registry, policy(**signed_by()))
+    value = json.loads(content_of(registry, image))["config"] if name == "config" else []
+    content = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, name: value}).encode()
+    index = push_manifest(registry, REPOSITORY, content, "index")
+    assert pulled(registry, index_of(registry, image).digest) == ""
+
+    assert refused_pull(registry, index.digest).startswith(UNSIGNED)
+    sign(registry, index)
+    assert refused_pull(registry, index.digest) == ""

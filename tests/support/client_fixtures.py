@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -48,6 +49,13 @@ def ctr(commands: ProgramRunner, tmp_path: Path) -> Iterator[Ctr]:
     folder = tmp_path / "containerd"
     folder.mkdir()
     with containerd(folder, commands) as command:
+        yield command
+
+
+@pytest.fixture
+def ctr2(commands: ProgramRunner) -> Iterator[Ctr]:
+    """ctr, at a containerd 2 that has nothing yet."""
+    with TemporaryDirectory() as folder, containerd(Path(folder), commands, "2") as command:
         yield command
 
 

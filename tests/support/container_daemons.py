@@ -11,14 +11,24 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 from tests.support.client_commands import ProgramRunner
 from tests.support.oci_layouts import Layout
 from tests.support.requirements import find_program, skip_or_fail
 from tests.support.server_process import PROCESS_TIMEOUT
 
+CONTAINERD_HINTS: Final = {"": "apt install containerd", "2": "LADING_NIGHTLY=1 .ci/run builds it"}
+
 # Of Kubernetes' part, which looks for a network, nothing is needed.
 CONTAINERD = 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n'
+
+TRANSFERS: Final = """
+[[plugins."io.containerd.transfer.v1.local".unpack_config]]
+  platform = "linux/amd64"
+  snapshotter = "native"
+"""
+"""For containerd 2, whose transfer service unpacks images for the snapshotters that it is told of."""
 
 Ctr = Callable[..., str]
 
@@ -60,20 +70,26 @@ def dockerd(folder: Path, driver: str = "vfs") -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def containerd(folder: Path, commands: ProgramRunner) -> Iterator[Ctr]:
-    """ctr, at a daemon that has nothing yet."""
-    with running_containerd(folder, CONTAINERD) as address:
-        words: list[str | Path] = [find_program("ctr", "apt install containerd"), "-a", address, "-n", "lading"]
+def containerd(folder: Path, commands: ProgramRunner, version: str = "") -> Iterator[Ctr]:
+    """ctr, at a daemon that has nothing yet; `version` "2" is containerd 2."""
+    with running_containerd(folder, CONTAINERD, version) as address:
+        words: list[str | Path] = [
+            find_program(f"ctr{version}", CONTAINERD_HINTS[version]),
+            "-a",
+            address,
+            "-n",
+            "lading",
+        ]
         yield lambda *more: commands.run(*words, *more)
 
 
 @contextlib.contextmanager
-def running_containerd(folder: Path, configuration: str) -> Iterator[Path]:
-    """The address of a daemon that has nothing yet."""
-    daemon = find_program("containerd", "apt install containerd")
+def running_containerd(folder: Path, configuration: str, version: str = "") -> Iterator[Path]:
+    """The address of a daemon that has nothing yet; `version` "2" is containerd 2, by any version of configuration."""
+    daemon = find_program(f"containerd{version}", CONTAINERD_HINTS[version])
     if os.geteuid() != 0:
         skip_or_fail("containerd needs root")
-    (folder / "config.toml").write_text(configuration)
+    (folder / "config.toml").write_text(configuration + (TRANSFERS if version else ""))
     with _socket_folder() as sockets:
         socket = sockets / "sock"
         places = ["-c", "config.toml", "--root", f"{folder}/root", "--state", f"{sockets}/state", "-a", f"{socket}"]

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import grpc
 
-from tests.support.container_daemons import running_containerd
+from tests.support.container_daemons import CONTAINERD_HINTS, running_containerd
+from tests.support.requirements import find_program
 from tests.support.server_process import PROCESS_TIMEOUT
 
 CONFIGURATION: Final = """version = 2
@@ -27,6 +28,25 @@ CONFIGURATION: Final = """version = 2
     snapshotter = "native"
     disable_snapshot_annotations = true
 """
+
+CONFIGURATION_2: Final = """version = 3
+[plugins."io.containerd.grpc.v1.cri"]
+  disable_tcp_service = true
+[plugins."io.containerd.cri.v1.runtime"]
+  disable_cgroup = true
+  disable_apparmor = true
+  disable_hugetlb_controller = true
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    runtime_path = "{shim}"
+[plugins."io.containerd.cri.v1.images"]
+  snapshotter = "native"
+  disable_snapshot_annotations = true
+  [plugins."io.containerd.cri.v1.images".pinned_images]
+    sandbox = "{pause}"
+"""
+"""The same of containerd 2, which pulls by its transfer service."""
 
 NODE: Final = [(1, 2), (2, 2), (3, 2)]
 """NamespaceOption: network, processes and IPC of the machine."""
@@ -118,11 +138,15 @@ class KubernetesRuntime:
 
 
 @contextlib.contextmanager
-def kubernetes_runtime(folder: Path, pause: str) -> Iterator[KubernetesRuntime]:
+def kubernetes_runtime(folder: Path, pause: str, version: str = "") -> Iterator[KubernetesRuntime]:
     """A runtime that has nothing yet. `pause` is the image of pods, whose command does not end."""
-    configuration = CONFIGURATION.format(pause=pause)
+    if version:
+        shim = find_program("containerd2-shim", CONTAINERD_HINTS[version])
+        configuration = CONFIGURATION_2.format(pause=pause, shim=shim)
+    else:
+        configuration = CONFIGURATION.format(pause=pause)
     with (
-        running_containerd(folder, configuration) as address,
+        running_containerd(folder, configuration, version) as address,
         grpc.insecure_channel(f"unix://{address}") as channel,
         contextlib.closing(KubernetesRuntime(channel, folder)) as runtime,
     ):

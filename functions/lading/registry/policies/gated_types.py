@@ -2,8 +2,9 @@
 
 Not gated is a closed list, each item of which every runtime refuses (tests/clients/test_gated_types.py runs them):
 
-    an index                    its manifests are gated, unless it embeds one or has a URL of it (`data`, `urls`):
-                                containerd does not request that here
+    an index with no field of   its manifests are gated, unless it embeds one or has a URL of it (`data`, `urls`):
+    an image                    containerd does not request that here. Below another index that calls it an image,
+                                containerd 2 reads its `config`, and runs it where a node has the layers
     an OCI artifact manifest    no runtime knows the media type, and nothing else is in it: docker 20 reads an unknown
     with no field of another    type as its schema 1, and containerd takes the type of what is below an index from that
     an OCI manifest whose       podman and CRI-O refuse the type, whatever the content is; containerd and docker refuse
@@ -23,6 +24,9 @@ from lading.registry.errors import RegistryError
 
 ARTIFACT_FIELDS: Final = frozenset({"schemaVersion", "mediaType", "artifactType", "blobs", "subject", "annotations"})
 """All fields of an OCI artifact manifest that is not gated."""
+
+IMAGE_FIELDS: Final = frozenset({"config", "layers", "fslayers", "history"})
+"""Fields, in lower case, by which a runtime reads a manifest as an image: OCI's and docker's, and those of schema 1."""
 
 EMPTY_TYPE: Final = "application/vnd.oci.empty.v1+json"
 EMPTY_TYPES: Final = frozenset(
@@ -67,7 +71,9 @@ def is_gated(media_type: str, content: bytes) -> bool:
     if media_type == OCI_ARTIFACT:
         return not fields.keys() <= ARTIFACT_FIELDS
     if media_type in INDEXES:
-        return any(each.get(name) is not None for each in fields.get("manifests") or () for name in ("data", "urls"))
+        elsewhere = (each.get(name) for each in fields.get("manifests") or () for name in ("data", "urls"))
+        # Go's decoder reads names in any case.
+        return not IMAGE_FIELDS.isdisjoint(map(str.casefold, fields)) or any(each is not None for each in elsewhere)
     return media_type != OCI_MANIFEST or not _is_empty(fields["config"])
 
 
