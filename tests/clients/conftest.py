@@ -2,7 +2,18 @@
 
 from tests.clients.program_images import program, pushed, start
 from tests.clients.pulling_clients import short_folder
-from tests.support.client_fixtures import commands, content, ctr, ctr2, docker, docker_address, layout
+from tests.support.client_fixtures import (
+    commands,
+    content,
+    ctr,
+    ctr2,
+    docker,
+    docker_address,
+    kubelet,
+    kubelet2,
+    layout,
+    start_buildkit,
+)
 
 __all__ = [
     "commands",
@@ -11,9 +22,12 @@ __all__ = [
     "ctr2",
     "docker",
     "docker_address",
+    "kubelet",
+    "kubelet2",
     "layout",
     "program",
     "pushed",
     "short_folder",
     "start",
+    "start_buildkit",
 ]

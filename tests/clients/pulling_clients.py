@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import grpc
 import pytest
 
 from tests.support.client_commands import ProgramRunner
@@ -60,6 +61,21 @@ def _docker(node: Node) -> Puller:
     return Puller(lambda image: docker("pull", image), lambda image: docker.fail("pull", image))
 
 
+def _buildkit(node: Node) -> Puller:
+    """What pulls when an image is built from another one."""
+    buildctl = [*node.request.getfixturevalue("start_buildkit")(node.host), "build", "--frontend=dockerfile.v0"]
+    context = node.folder / "context"
+    context.mkdir()
+    output = f"--output=type=oci,dest={node.folder}/built.tar"
+    words = [*buildctl, "--no-cache", f"--local=context={context}", f"--local=dockerfile={context}", output]
+
+    def build(run: Callable[..., str], image: str) -> str:
+        (context / "Dockerfile").write_text(f"FROM {image}\nLABEL built=again\n")
+        return run(*words)
+
+    return Puller(lambda image: build(node.commands.run, image), lambda image: build(node.commands.fail, image))
+
+
 def _containerd(fixture: str = "ctr", *options: str) -> Callable[[Node], Puller]:
     """Return how to make containerd's own command; with "ctr2", that of containerd 2."""
 
@@ -74,6 +90,22 @@ def _containerd(fixture: str = "ctr", *options: str) -> Callable[[Node], Puller]
             return str(error.value)
 
         return Puller(lambda image: ctr(*words, image), fail)
+
+    return make
+
+
+def _kubernetes(fixture: str) -> Callable[[Node], Puller]:
+    """Return how to make what a kubelet asks of containerd."""
+
+    def make(node: Node) -> Puller:
+        runtime = node.request.getfixturevalue(fixture)
+
+        def fail(image: str) -> str:
+            with pytest.raises(grpc.RpcError) as error:
+                runtime.pull(image, node.credentials)
+            return str(error.value)
+
+        return Puller(lambda image: runtime.pull(image, node.credentials), fail)
 
     return make
 
@@ -109,6 +141,7 @@ def _program(
 CLIENTS: Final[dict[str, Callable[[Node], Puller]]] = {
     "docker": _docker,
     "containerd": _containerd(),
+    "kubernetes": _kubernetes("kubelet"),
     "podman": _podman,
     "skopeo": _program(
         "skopeo",
@@ -126,5 +159,10 @@ CLIENTS: Final[dict[str, Callable[[Node], Puller]]] = {
 }
 """All clients; helm pulls charts, the others images."""
 
-NEWER: Final = {"containerd 2": _containerd("ctr2"), "containerd 2, without transfers": _containerd("ctr2", "--local")}
+NEWER: Final = {
+    "containerd 2": _containerd("ctr2"),
+    "containerd 2, without transfers": _containerd("ctr2", "--local"),
+    "kubernetes 2": _kubernetes("kubelet2"),
+    "buildkit": _buildkit,
+}
 """Clients that are built at night."""

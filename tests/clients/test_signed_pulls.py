@@ -178,7 +178,7 @@ def test_clients_are_refused_until_the_exempt_robot_signs(
         for named in [chart if name == "helm" else image]
         for reference in (named, world.by_digest(named))
     }
-    assert len(pulls) == 2 * len(CLIENTS | NEWER) == 20
+    assert len(pulls) == 2 * len(CLIENTS | NEWER) == 26
 
     silent = {
         (name, image): printed

@@ -1,14 +1,16 @@
 """Fixtures: docker, containerd, and an image for clients."""
 
+import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.support.client_commands import ProgramRunner
-from tests.support.container_daemons import Ctr, Docker, containerd, dockerd
+from tests.support.container_daemons import Ctr, Docker, buildkitd, containerd, dockerd
+from tests.support.kubernetes_runtime import KubernetesRuntime, kubernetes_runtime
 from tests.support.oci_layouts import Layout, write_image
 
 
@@ -57,6 +59,32 @@ def ctr2(commands: ProgramRunner) -> Iterator[Ctr]:
     """ctr, at a containerd 2 that has nothing yet."""
     with TemporaryDirectory() as folder, containerd(Path(folder), commands, "2") as command:
         yield command
+
+
+@pytest.fixture
+def start_buildkit() -> Iterator[Callable[[str], list[str]]]:
+    """Starts BuildKit for a registry, which has nothing yet; returns the words of its client."""
+    with contextlib.ExitStack() as started:
+
+        def start(host: str) -> list[str]:
+            folder = Path(started.enter_context(TemporaryDirectory()))
+            return started.enter_context(buildkitd(folder, host))
+
+        yield start
+
+
+@pytest.fixture
+def kubelet() -> Iterator[KubernetesRuntime]:
+    """containerd as Kubernetes uses it, to pull."""
+    with TemporaryDirectory() as folder, kubernetes_runtime(Path(folder), "no-image-of-pods") as runtime:
+        yield runtime
+
+
+@pytest.fixture
+def kubelet2() -> Iterator[KubernetesRuntime]:
+    """containerd 2 as Kubernetes uses it, to pull."""
+    with TemporaryDirectory() as folder, kubernetes_runtime(Path(folder), "no-image-of-pods", "2") as runtime:
+        yield runtime
 
 
 @pytest.fixture

@@ -108,6 +108,21 @@ def _socket_folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def buildkitd(folder: Path, host: str) -> Iterator[list[str]]:
+    """The words of buildctl, at a daemon that has nothing yet, and reaches a registry by HTTP."""
+    hint = "LADING_NIGHTLY=1 .ci/run builds it"
+    daemon, client = find_program("buildkitd", hint), find_program("buildctl", hint)
+    if os.geteuid() != 0:
+        skip_or_fail("buildkitd needs root")
+    (folder / "buildkitd.toml").write_text(f'[registry."{host}"]\nhttp = true\ninsecure = true\n')
+    address = f"unix://{folder}/sock"
+    places = ["--config=buildkitd.toml", f"--root={folder}/root", f"--addr={address}"]
+    worker = ["--oci-worker-snapshotter=native", "--oci-worker-net=host", "--containerd-worker=false"]
+    with _running([daemon, *places, *worker], folder, b"running server on", PROCESS_TIMEOUT):
+        yield [client, "--addr", address]
+
+
+@contextlib.contextmanager
 def _running(command: list[str], folder: Path, ready: bytes, timeout: float) -> Iterator[None]:
     """Run a daemon that says in its log when it is ready; afterwards nothing of it is left."""
     with (folder / "log").open("wb") as log:

@@ -106,11 +106,17 @@ class KubernetesRuntime:
         self._pod_config: Fields = [(1, [(1, "pod"), (2, "id"), (3, "space")]), (3, str(logs)), (8, [(2, [(1, NODE)])])]
         self._pod = ""
 
+    def pull(self, image: str, credentials: str = "") -> None:
+        """Pull an image; `credentials` is USER:SECRET, or "". Raises grpc.RpcError with the reason."""
+        user, _, secret = credentials.partition(":")
+        authorization: Fields = [(2, [(1, user), (2, secret)])] if credentials else []
+        self._call("ImageService/PullImage", [(1, [(1, image)]), *authorization])
+
     def output(self, image: str, command: str) -> str:
         """Run a command of an image; return what it says, or raise grpc.RpcError."""
         self._number += 1
         name = f"container{self._number}"
-        self._call("ImageService/PullImage", [(1, [(1, image)])])
+        self.pull(image)
         self._pod = self._pod or self._call("RuntimeService/RunPodSandbox", [(1, self._pod_config)])[1].decode()
         security: Fields = [(2, [(3, NODE)])]
         config: Fields = [(1, [(1, name)]), (2, [(1, image)]), (3, command), (11, name), (15, security)]
