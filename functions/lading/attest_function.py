@@ -53,6 +53,8 @@ def _run(request: Request, config: Settings) -> dict[str, Any]:
     except (RegistryUnreachable, GoogleError) as error:
         log.warning("images cannot be attested now: %s", error)
         raise RegistryError(UNAVAILABLE) from None
+    if report["images"]["failed"]:
+        log.error("Google refuses %s attestations, see jsonPayload.attest.reasons", report["images"]["failed"])
     logs.log_attestations(report)
     return report
 
@@ -85,7 +87,6 @@ class Attester:
         self._written = Written()
         self._threads = threading.local()
         self._sweeping = threading.Lock()
-        self._after = ""
 
     def run(self, config: Settings) -> AttestRun:
         """Return the run of this thread."""
@@ -95,14 +96,13 @@ class Attester:
         return run
 
     def sweep(self, config: Settings) -> dict[str, Any]:
-        """Go on with the sweep where the last one ended; the report of one beside another is empty."""
+        """Go on with the sweep; the report of one beside another is empty."""
         if not self._sweeping.acquire(blocking=False):
             return AttestReport(finished=False).as_json()
         try:
-            report, self._after = self.run(config).sweep(self._after)
+            return self.run(config).sweep().as_json()
         finally:
             self._sweeping.release()
-        return report.as_json()
 
 
 def open_run(config: Settings, written: Written) -> AttestRun:

@@ -77,7 +77,13 @@ def test_a_message_attests_and_a_sweep_finds_nothing_more(
     assert (status, report["images"]["attested"]) == (200, 1)
     assert len(occurrences_of(world)) == 1
     line = next(each for each in capfd.readouterr().err.splitlines() if "attestations: " in each)
-    assert json.loads(line)["attest"]["images"] == {"attested": 1, "present": 0, "refused": 0, "other": 0}
+    assert json.loads(line)["attest"]["images"] == {
+        "attested": 1,
+        "present": 0,
+        "refused": 0,
+        "failed": 0,
+        "other": 0,
+    }
     status, report = call(function)
     assert (status, report["images"], report["finished"]) == (200, dict.fromkeys(report["images"], 0), True)
 

@@ -32,6 +32,8 @@ MESSAGES: Final[dict[str, Any]] = {
     "repositories": {},
     "images": {"repository": "team/app"},
     "decisions": {"repository": "team/app", "digests": [f"sha256:{'0' * 64}"]},
+    "position": {},
+    "keep-position": {"repository": "team/app", "digest": f"sha256:{'0' * 64}"},
 }
 
 
@@ -120,6 +122,14 @@ def test_images_are_listed_without_signatures(registry: Registry, attester: Atte
     assert decided(f"sha256:{'0' * 64}", related=True) == []
 
 
+def test_the_position_of_the_sweep_is_kept(attester: AttesterClient) -> None:
+    assert attester.post("position", {}).json == {"repository": "", "digest": ""}
+    for position in (MESSAGES["keep-position"], {"repository": "", "digest": ""}):
+        for _ in range(2):
+            assert attester.post("keep-position", position).json == position
+        assert attester.post("position", {}).json == position
+
+
 def test_without_policies_nothing_passes(registry: Registry, attester: AttesterClient) -> None:
     image = push_image(registry, "team/app", "v1").id
     (decision,) = attester.post("decisions", {"repository": "team/app", "digests": [image]}).json["decisions"]
@@ -139,6 +149,9 @@ def test_without_policies_nothing_passes(registry: Registry, attester: AttesterC
         ("decisions", {"repository": "team/app", "digests": ["v1"]}),
         ("decisions", {"repository": "team/app", "digests": [f"sha256:{'0' * 64}"] * (MAX_DIGESTS + 1)}),
         ("decisions", {"repository": "team/app", "digests": "sha256"}),
+        ("position", {"repository": "team/app"}),
+        ("keep-position", {"repository": "../app"}),
+        ("keep-position", {"repository": "team/app", "digest": "v1"}),
     ],
 )
 def test_malformed_messages_are_refused(attester: AttesterClient, name: str, message: Any) -> None:

@@ -3,9 +3,12 @@
     POST /v2/_lading/attestations/repositories  RepositoriesRequest  a page of all repositories
     POST /v2/_lading/attestations/images        ImagesRequest        a page of the images and indexes of one
     POST /v2/_lading/attestations/decisions     DecisionsRequest     whether images pass
+    POST /v2/_lading/attestations/position      PositionRequest      where the sweep goes on
+    POST /v2/_lading/attestations/keep-position SweepPosition        keep that
 
 Only the service account of LADING_ATTESTER may call them, with an ID token for this registry (Action.ATTEST). It can
-pull nothing, and learns names, digests and reasons. Nothing is changed, so that each request may be repeated.
+pull nothing, and learns names, digests and reasons. Nothing is changed but the position, so that each request may be
+repeated.
 """
 
 import json
@@ -20,7 +23,9 @@ from lading.registry.attestations.messages import (
     DecisionsResponse,
     ImagesRequest,
     NamesResponse,
+    PositionRequest,
     RepositoriesRequest,
+    SweepPosition,
 )
 from lading.registry.attestations.passing_images import PAGE_SIZE
 from lading.registry.errors import REQUEST_INVALID, RegistryError
@@ -63,6 +68,23 @@ def decisions(context: RequestContext) -> Response:
         check_digest(each)
     found = context.registry.passing_images.decide(request.repository, request.digests, related=request.related)
     return _response(DecisionsResponse(decisions=found))
+
+
+def position(context: RequestContext) -> Response:
+    """Attestation position: return where the sweep goes on."""
+    _message(context, PositionRequest)
+    return _response(context.registry.kept_position.read())
+
+
+def keep_position(context: RequestContext) -> Response:
+    """Attestation keep-position: keep where the sweep goes on."""
+    kept = _message(context, SweepPosition)
+    if kept.repository:
+        check_repository(kept.repository)
+    if kept.digest:
+        check_digest(kept.digest)
+    context.registry.kept_position.keep(kept)
+    return _response(kept)
 
 
 def _names(page: Page[str]) -> Response:

@@ -31,6 +31,7 @@ from lading_storage.query import Query
 from lading_storage.records.core import Key, Repository
 
 if TYPE_CHECKING:
+    from lading.registry.attestations.kept_position import KeptPosition
     from lading.registry.attestations.passing_images import Judge, PassingImages
     from lading.registry.content.referrer_contents import ReferrerContents
     from lading.registry.events.event_feed import EventFeed
@@ -133,6 +134,13 @@ class Registry:
         from lading.registry.attestations.passing_images import PassingImages
 
         return PassingImages(self.metadata, self.manifests, self.judge)
+
+    @property
+    def kept_position(self) -> "KeptPosition":
+        """Where the attester's sweep goes on."""
+        from lading.registry.attestations.kept_position import KeptPosition
+
+        return KeptPosition(self.metadata, self._clock)
 
     @cached_property
     def event_feed(self) -> "EventFeed":

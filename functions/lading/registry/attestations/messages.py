@@ -37,6 +37,24 @@ class NamesResponse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PositionRequest:
+    """A request for the position of the sweep."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPosition:
+    """The position after which the sweep goes on, as a request to keep it and as a response.
+
+    Attributes:
+        repository: the repository in which it is, or "" at the beginning.
+        digest: the last image of it that is done, or "" if all of it is.
+    """
+
+    repository: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionsRequest:
     """A request for decisions.
 
