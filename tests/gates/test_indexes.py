@@ -93,6 +93,24 @@ def test_an_index_that_is_signed_vouches_however_many_others_there_are(
     assert refused == ([True, True, True, False] if trust.startswith("none") else [False] * 4)
 
 
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_more_indexes_than_a_decision_searches_delay_it(
+    registry: Registry, image: Manifest, monkeypatch: pytest.MonkeyPatch, is_signed: bool
+) -> None:
+    """Each decision searches as many more; a pusher of thousands can delay the first pulls, and let nothing pass."""
+    monkeypatch.setattr(indexes_above, "PAGE_SIZE", 1)
+    monkeypatch.setattr(indexes_above, "MAX_INDEXES", 2)
+    set_policies(registry, policy(**signed_by()))
+    contents = [images.index([content_of(registry, image)], annotations={"n": str(each)}) for each in range(7)]
+    last = max((push_manifest(registry, REPOSITORY, each) for each in contents), key=lambda each: each.digest)
+    if is_signed:
+        sign(registry, last)
+
+    for process in (forget(registry), forget(registry)):
+        refused = [bool(refused_pull(process, image.digest)) for _ in range(6)]
+        assert refused == ([True, True, True, False, False, False] if is_signed else [True] * 6)
+
+
 def test_an_index_whose_signature_is_deleted_vouches_no_more(registry: Registry, image: Manifest) -> None:
     set_policies(registry, policy(**signed_by()))
     index = index_of(registry, image)

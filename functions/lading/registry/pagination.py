@@ -29,20 +29,22 @@ def scan_all(metadata: MetadataStore, kind: type[R], repository: str = "") -> It
 
 
 def find_all(
-    metadata: MetadataStore, kind: type[R], where: Mapping[str, str], repository: str | None = ""
+    metadata: MetadataStore, kind: type[R], where: Mapping[str, str], repository: str | None = "", after: str = ""
 ) -> Iterator[R]:
     """Yield all results of a query, sorted, without `content`, with one page in memory at a time.
 
+    With `after`, they are those after an id, of one repository.
+
     Raises Corrupt if a page does not advance, as with a damaged index: the loop would not end.
     """
-    query = Query(kind, where, repository=repository, limit=PAGE_SIZE)
+    query = Query(kind, where, repository=repository, after=after, limit=PAGE_SIZE)
     order = str if where else kind.order
     last: Key[R] | None = None
     while page := metadata.find(query):
         if repository is None:
             check_cursors_advance(last, [record.key for record in page])
         else:
-            check_advance(order(last.id) if last else "", [order(record.id) for record in page])
+            check_advance(order(last.id) if last else after, [order(record.id) for record in page])
         yield from page
         if len(page) < query.limit:
             return

@@ -4,7 +4,8 @@
                           └▶ stale or none: verified at the end, a few for each decision: later ones find the rest
 
 Who may push can push indexes of any image: however many there are, the one that is signed is found. Its push of the
-signature verified it, so that it is among the first.
+signature verified it, so that it is among the first. Of more than MAX_INDEXES, each decision searches so many, and the
+next one in the process those after them: until then the image is refused.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +20,10 @@ from lading_storage.records.core import Key, Manifest
 from lading_storage.records.trust import Trust
 
 MAX_INDEXES: Final = 1_000
-"""Indexes of one manifest that are searched."""
+"""Indexes of one manifest that are searched for one decision."""
+
+MAX_POSITIONS: Final = 1_000
+"""Manifests of which it is known where the next search begins."""
 
 MAX_VERIFIED: Final = 20
 """Of these, those whose signatures are verified for one decision."""
@@ -36,6 +40,7 @@ class IndexesAbove:
         """Read from `metadata`. `unwritten` returns trust that was verified and is not in it, as of a standby."""
         self._metadata = metadata
         self._unwritten = unwritten
+        self._positions: dict[tuple[str, str], str] = {}
 
     def of(self, repository: str, digest: str, fingerprints: Iterable[str], now: datetime) -> Iterator[Above]:
         """Yield the live indexes that contain a manifest, without content, and their trust.
@@ -50,8 +55,11 @@ class IndexesAbove:
             StorageError: the store failed.
         """
         unverified: list[Above] = []
-        indexes = islice(find_all(self._metadata, Manifest, {"children": digest}, repository), MAX_INDEXES)
+        searched, position = 0, self._positions.pop((repository, digest), "")
+        found_all = find_all(self._metadata, Manifest, {"children": digest}, repository, position)
+        indexes = islice(found_all, MAX_INDEXES)
         while page := list(islice(indexes, PAGE_SIZE)):
+            searched, position = searched + len(page), page[-1].id
             keys = [Key(Trust, each.digest, repository) for each in page]
             found = self._metadata.read(keys)
             for index, key in zip(page, keys, strict=True):
@@ -62,6 +70,14 @@ class IndexesAbove:
                     unverified.append((index, trust))
                 elif trust.signatures:
                     yield index, trust
+        if searched == MAX_INDEXES:
+            self._go_on((repository, digest), position)
         # Where there is trust, there was a signature, or an earlier decision verified it.
         unverified.sort(key=lambda each: each[1] is None)
         yield from unverified[:MAX_VERIFIED]
+
+    def _go_on(self, image: tuple[str, str], position: str) -> None:
+        """Let the next search for an image begin after an index."""
+        if len(self._positions) >= MAX_POSITIONS:
+            self._positions = {}
+        self._positions[image] = position
