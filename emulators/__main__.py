@@ -12,7 +12,7 @@ from emulators.deployment import EVENTS_TOPIC, NOTIFICATIONS_TOPIC
 from emulators.processes import ProcessGroup
 from emulators.pubsub import PubSubEmulator
 
-USAGE = "usage: python -m emulators [run [-- COMMAND…] | cloud [--pip] [--sidecar] [-- COMMAND…]]"
+USAGE = "usage: python -m emulators [run [-- COMMAND…] | cloud [--pip] [--sidecar] [--attest] [-- COMMAND…]]"
 
 
 TOPICS = {"LADING_EVENTS_TOPIC": EVENTS_TOPIC, "LADING_NOTIFICATIONS_TOPIC": NOTIFICATIONS_TOPIC}
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         print(USAGE, file=sys.stderr)
         return 2
     options = set()
-    while kind == "cloud" and words[:1] in (["--pip"], ["--sidecar"]):
+    while kind == "cloud" and words[:1] in (["--pip"], ["--sidecar"], ["--attest"]):
         options.add(words.pop(0))
     if words[:1] == ["--"]:
         del words[0]
@@ -54,10 +54,14 @@ def _emulators(command: Sequence[str]) -> int:
 def _cloud(command: Sequence[str], options: Collection[str]) -> int:
     from emulators.cloud import deployed
 
-    chosen = deployed(with_pip="--pip" in options, with_sidecar="--sidecar" in options)
+    chosen = deployed(
+        with_pip="--pip" in options, with_sidecar="--sidecar" in options, with_attest="--attest" in options
+    )
     with chosen as cloud, ProcessGroup() as processes:
         cloud.start_trigger()
         cloud.start_scan_trigger()
+        if cloud.attest is not None:
+            cloud.start_subscription()
         pubsub = cloud.environment["PUBSUB_EMULATOR_HOST"]
         variables = {"LADING_HOST": cloud.host, "LADING_TOKEN": cloud.token, "PUBSUB_EMULATOR_HOST": pubsub}
         if command:

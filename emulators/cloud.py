@@ -5,6 +5,7 @@
     Cloud Scheduler (emulators.scheduler) → the collector's container, the publisher's container
     Firestore → Eventarc (emulators.eventarc) → the publisher's container → Pub/Sub (emulator)
                                               → the scanner's container → the registry's container
+    Pub/Sub (emulators.subscription) → the attester's container → the registry's container, Container Analysis, KMS
 
 With a sidecar, Envoy is a container of its own (emulators.sidecar), in front of the registry's.
 
@@ -22,7 +23,16 @@ from pathlib import Path
 from typing import Final
 
 from emulators import Emulators, running, sidecar
-from emulators.deployment import EVENTS_TOPIC, NOTIFICATIONS_TOPIC, Accounts, fake_iam_world, platform, settings
+from emulators.deployment import (
+    EVENTS_TOPIC,
+    NOTIFICATIONS_TOPIC,
+    SUBSCRIBED,
+    SUBSCRIPTION,
+    Accounts,
+    fake_iam_world,
+    platform,
+    settings,
+)
 from emulators.eventarc import Trigger
 from emulators.iam import IamEmulator
 from emulators.metadata import MetadataServer
@@ -30,6 +40,7 @@ from emulators.processes import EmulatorError, ProcessGroup, ServerProcess, free
 from emulators.pubsub import PubSubEmulator
 from emulators.runtime import Runtime
 from emulators.source import archive, files
+from emulators.subscription import Subscription
 
 STOP_TIMEOUT: Final = 10.0
 """Seconds from SIGTERM to SIGKILL (https://cloud.google.com/run/docs/container-contract#instance-shutdown)."""
@@ -37,6 +48,9 @@ STOP_TIMEOUT: Final = 10.0
 
 FUNCTIONS: Final = ("registry", "collect", "publish", "scan")
 """In the order in which they start: the others know the registry's address."""
+
+ATTEST: Final = "attest"
+"""The function that Terraform deploys only where it is asked to."""
 
 
 class ContainerError(EmulatorError):
@@ -52,6 +66,7 @@ class Cloud:
     collect      container of the garbage collector
     publish      container of the publisher of events
     scan         container of the scanner of images
+    attest       container of the attester of images, or None
     accounts     service accounts and users, with their tokens
     environment  environment variables for a local process that uses the stores of the deployment
     iam          the fake of IAM
@@ -63,6 +78,7 @@ class Cloud:
     collect: ServerProcess
     publish: ServerProcess
     scan: ServerProcess
+    attest: ServerProcess | None
     accounts: Accounts
     environment: Mapping[str, str]
     iam: IamEmulator
@@ -110,6 +126,15 @@ class Cloud:
         trigger = Trigger(project, database, "events", self.publish_url, self.accounts.events)
         trigger.start(self._processes, self._folder, self.environment["FIRESTORE_EMULATOR_HOST"])
 
+    def start_subscription(self) -> None:
+        """Call the attester for each event of an image from now on, as Pub/Sub does."""
+        if self.attest is None:
+            raise EmulatorError("the deployment has no attester")
+        types = " OR ".join(f'attributes.type = "dev.lading.{each}.v1"' for each in SUBSCRIBED)
+        url = f"http://127.0.0.1:{self.attest.port}"
+        subscription = Subscription(SUBSCRIPTION, EVENTS_TOPIC, types, url, self.accounts.scheduler)
+        subscription.start(self._processes, self._folder, self.environment["PUBSUB_EMULATOR_HOST"])
+
     @contextlib.contextmanager
     def run_another(self, function: str = "registry", **variables: str) -> Iterator[ServerProcess]:
         """Run another container of a function on the same stores, for tests that stop it or need other settings."""
@@ -123,13 +148,19 @@ class Cloud:
 
 
 @contextlib.contextmanager
-def deployed(emulators: Emulators | None = None, with_pip: bool = False, with_sidecar: bool = False) -> Iterator[Cloud]:
+def deployed(
+    emulators: Emulators | None = None,
+    with_pip: bool = False,
+    with_sidecar: bool = False,
+    with_attest: bool = False,
+) -> Iterator[Cloud]:
     """Run a deployment until the block ends.
 
     Args:
         emulators: provide the stores; new ones if None.
         with_pip: install the functions' requirements from the package index, instead of linking this Python's packages.
         with_sidecar: run Envoy as a container of its own, as Terraform's `envoy_image` does.
+        with_attest: attest images of all repositories, as Terraform's `attest` does.
 
     Raises:
         EmulatorError: something is missing; the message says how to install it.
@@ -149,9 +180,11 @@ def deployed(emulators: Emulators | None = None, with_pip: bool = False, with_si
         variables, runtimes = dict[str, Mapping[str, str]](), dict[str, Runtime]()
         containers: dict[str, ServerProcess] = {}
         stack.callback(_stop, containers)
-        for function in FUNCTIONS:
+        functions = (*FUNCTIONS, *([ATTEST] if with_attest else []))
+        for function in functions:
             metadata = MetadataServer.start(processes, getattr(accounts, function), folder / f"{function}.json")
-            environment = {**hosts, **settings(url, stores, accounts), **platform(function), **_overrides(function)}
+            decided = settings(url, stores, accounts, attests=with_attest)
+            environment = {**hosts, **decided, **platform(function), **_overrides(function)}
             if front and function == "registry":
                 environment = {**sidecar.server_variables(environment)}
             variables[function] = {**environment, **metadata.environment()}
@@ -161,7 +194,8 @@ def deployed(emulators: Emulators | None = None, with_pip: bool = False, with_si
             url = url.replace("{port}", str(containers["registry"].port))
         registry, collect, publish, scan = (containers[function] for function in FUNCTIONS)
         containers["envoy"] = envoy = _launch_envoy(processes, front, registry.port) if front else registry
-        own = (accounts, stores, iam, variables, processes, runtimes, folder)
+        attest = containers.get(ATTEST)
+        own = (attest, accounts, stores, iam, variables, processes, runtimes, folder)
         yield Cloud(registry, envoy, collect, publish, scan, *own)
 
 

@@ -19,6 +19,12 @@ POLICIES: Final = f"{PROJECT}-lading-policies"
 KEYS: Final = f"{PROJECT}/lading-keys"
 EVENTS_TOPIC: Final = f"projects/{PROJECT}/topics/lading-events"
 NOTIFICATIONS_TOPIC: Final = f"projects/{PROJECT}/topics/lading-notifications"
+NOTE: Final = f"projects/{PROJECT}/notes/lading"
+ATTESTATION_KEY: Final = f"projects/{PROJECT}/locations/europe-west1/keyRings/lading-attest/cryptoKeys/attestations"
+SUBSCRIPTION: Final = f"projects/{PROJECT}/subscriptions/lading-attest"
+SUBSCRIBED: Final = ("image.pushed", "image.scanned", "image.restored", "tag.moved")
+"""Types of the events that call the attester."""
+
 OBJECTS: Final = ("storage.objects.get", "storage.objects.create", "storage.objects.delete")
 
 
@@ -39,6 +45,7 @@ class Accounts:
     collect    service account of the garbage collector
     publish    service account of the publisher of events
     scan       service account of the scanner
+    attest     service account of the attester
     scheduler  service account of Cloud Scheduler and Eventarc, which call the collector and the scanner
     events     service account of Eventarc and Cloud Scheduler, which call the publisher
     owner      access token of a user with all permissions
@@ -49,6 +56,7 @@ class Accounts:
     collect: Account
     publish: Account
     scan: Account
+    attest: Account
     scheduler: Account
     events: Account
     owner: str
@@ -59,14 +67,14 @@ class Accounts:
         """Create accounts with new tokens and keys."""
         # Google signs ID tokens with its own keys, and blobs with a key of the account.
         google = _private_key()
-        names = ("registry", "collect", "publish", "scan", "scheduler", "events")
+        names = ("registry", "collect", "publish", "scan", "attest", "scheduler", "events")
         accounts = {name: Account(_email(name), _token(), google, "google") for name in names}
         return cls(**accounts, owner=_token(), reader=_token())
 
     @property
     def services(self) -> Sequence[Account]:
         """The service accounts."""
-        return self.registry, self.collect, self.publish, self.scan, self.scheduler, self.events
+        return self.registry, self.collect, self.publish, self.scan, self.attest, self.scheduler, self.events
 
 
 def fake_iam_world(accounts: Accounts) -> dict[str, Any]:
@@ -80,6 +88,7 @@ def fake_iam_world(accounts: Accounts) -> dict[str, Any]:
         for number, (token, email) in enumerate(emails.items())
     }
     return {
+        **_attestor(accounts.attest.email),
         "tokens": tokens,
         "keys": {"registry": {"email": registry, "public": _public_pem(key), "private": key}},
         "certs": {"keys": [_jwk(accounts.registry)]},
@@ -99,16 +108,30 @@ def fake_iam_world(accounts: Accounts) -> dict[str, Any]:
     }
 
 
-def settings(url: str, stores: Mapping[str, str], accounts: Accounts) -> Mapping[str, str]:
+def _attestor(attester: str) -> dict[str, Any]:
+    """Return the attestor's note and key, and the rights of the attester, an account."""
+    member, resource = f"serviceAccount:{attester}", "containeranalysis"
+    notes = [f"{resource}.notes.attachOccurrence", f"{resource}.notes.listOccurrences"]
+    signs = {"bindings": {member: ["cloudkms.cryptoKeyVersions.useToSign"]}, "versions": {"1": _elliptic_key()}}
+    return {
+        "projects": {PROJECT: {member: [f"{resource}.occurrences.create", f"{resource}.occurrences.update"]}},
+        "notes": {NOTE: {"bindings": {member: notes}}},
+        "cryptoKeys": {ATTESTATION_KEY: signs},
+    }
+
+
+def settings(url: str, stores: Mapping[str, str], accounts: Accounts, *, attests: bool = False) -> Mapping[str, str]:
     """Return the environment variables that terraform/functions.tf sets.
 
     Args:
         url: of the registry, for clients.
         stores: LADING_BLOBS and LADING_METADATA.
         accounts: of the deployment.
+        attests: whether images of all repositories are attested.
     """
+    attested = _attestations(accounts) if attests else ""
     return {
-        "LADING_CONFIG": _configuration(url, stores, accounts),
+        "LADING_CONFIG": _configuration(url, stores, accounts) + attested,
         "LADING_SOURCE_HASH": "0123456789abcdef",
         "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA": "true",
     }
@@ -151,6 +174,17 @@ metadata = "{stores["LADING_METADATA"]}"
 """
 
 
+def _attestations(accounts: Accounts) -> str:
+    """Return what the variable `attest` adds to it."""
+    return f"""
+[attestations]
+attester = "{accounts.attest.email}"
+key = "{ATTESTATION_KEY}/cryptoKeyVersions/1"
+note = "{NOTE}"
+repositories = ["*"]
+"""
+
+
 def platform(function: str) -> Mapping[str, str]:
     """Return the environment variables that Cloud Run and the function's build set.
 
@@ -173,6 +207,16 @@ def _private_key() -> str:
 
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     encoding, format = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return key.private_bytes(encoding, format, serialization.NoEncryption()).decode()
+
+
+def _elliptic_key() -> str:
+    """Return a key as Cloud KMS has it for EC_SIGN_P256_SHA256."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    encoding, format = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    key = ec.generate_private_key(ec.SECP256R1())
     return key.private_bytes(encoding, format, serialization.NoEncryption()).decode()
 
 

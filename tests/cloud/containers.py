@@ -41,10 +41,12 @@ def path_of(url: str) -> str:
 
 
 @contextlib.contextmanager
-def deployed_or_skipped(emulators: Emulators, with_sidecar: bool = False) -> Iterator[Cloud]:
+def deployed_or_skipped(
+    emulators: Emulators, *, with_sidecar: bool = False, with_attest: bool = False
+) -> Iterator[Cloud]:
     """Run a deployment on the stores of these emulators; the test is skipped where something is not installed."""
     try:
-        with deployed(emulators, with_sidecar=with_sidecar) as started:
+        with deployed(emulators, with_sidecar=with_sidecar, with_attest=with_attest) as started:
             yield started
     except ContainerError:
         raise

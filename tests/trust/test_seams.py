@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lading.jobs.backup import restoration
 from lading.jobs.backup.batch_restore import BatchRestore
 from lading.jobs.backup.marker import BackupRefused
 from lading.jobs.backup.restoration import Restore
@@ -119,6 +120,30 @@ def test_signatures_of_a_backup_count_again(
         assert_no_wrong_trust(stores.metadata, clock)
         assert counted(world.verify(IMAGE), clock) == present(stores.metadata, IMAGE) != set(), part
     assert present(stores.metadata, IMAGE) == before
+
+
+@pytest.mark.parametrize("has_history", [False, True])
+def test_a_tag_of_signatures_counts_that_is_restored_last(
+    has_history: bool, stores: Stores, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restore into a new registry ends before the tags, or their histories; a pull verifies, and it is repeated."""
+    original = SignedWorld(folder_stores(tmp_path / "original"), clock, tmp_path)
+    original.begin()
+    OPERATIONS["push the first signatures of the image"](original)
+    original.back_up()
+    world = SignedWorld(stores, clock, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(BatchRestore, "tags", lambda self, repository: iter(()))
+        patched.setattr(Restore, "_tag", lambda self, tag: None)
+        if not has_history:
+            patched.setattr(restoration, "restore_history", lambda *_: None)
+        world.restore_backup()
+    assert counted(world.verify(IMAGE), clock) == present(stores.metadata, IMAGE) == set()
+
+    world.restore_backup()
+
+    assert_no_wrong_trust(stores.metadata, clock)
+    assert counted(world.verify(IMAGE), clock) == present(stores.metadata, IMAGE) != set()
 
 
 def test_a_signature_that_is_deleted_in_several_commits_does_not_count(
