@@ -149,10 +149,7 @@ class Cloud:
 
 @contextlib.contextmanager
 def deployed(
-    emulators: Emulators | None = None,
-    with_pip: bool = False,
-    with_sidecar: bool = False,
-    with_attest: bool = False,
+    emulators: Emulators | None = None, with_pip: bool = False, with_sidecar: bool = False, with_attest: bool = False
 ) -> Iterator[Cloud]:
     """Run a deployment until the block ends.
 
@@ -174,29 +171,30 @@ def deployed(
         iam = IamEmulator.start(processes, folder)
         iam.world.write_text(json.dumps(fake_iam_world(accounts)))
         stores = {**backends.fresh_stores(), "LADING_IAM_EMULATOR_HOST": iam.url, **_start_pubsub(processes)}
-        hosts = {name: value for name, value in stores.items() if name.endswith("_EMULATOR_HOST")}
         front = free_port() if with_sidecar else 0
         url = f"http://127.0.0.1:{front or '{port}'}"
         variables, runtimes = dict[str, Mapping[str, str]](), dict[str, Runtime]()
         containers: dict[str, ServerProcess] = {}
         stack.callback(_stop, containers)
-        functions = (*FUNCTIONS, *([ATTEST] if with_attest else []))
-        for function in functions:
+        for function in (*FUNCTIONS, *([ATTEST] if with_attest else [])):
             metadata = MetadataServer.start(processes, getattr(accounts, function), folder / f"{function}.json")
             decided = settings(url, stores, accounts, attests=with_attest)
-            environment = {**hosts, **decided, **platform(function), **_overrides(function)}
-            if front and function == "registry":
-                environment = {**sidecar.server_variables(environment)}
-            variables[function] = {**environment, **metadata.environment()}
+            variables[function] = {**_environment(function, stores, decided, front), **metadata.environment()}
             packed = archive(files(function, sidecar=with_sidecar))
             runtimes[function] = Runtime.install(folder / function, packed, with_pip)
             containers[function] = _launch(processes, runtimes[function], function, variables[function])
             url = url.replace("{port}", str(containers["registry"].port))
         registry, collect, publish, scan = (containers[function] for function in FUNCTIONS)
         containers["envoy"] = envoy = _launch_envoy(processes, front, registry.port) if front else registry
-        attest = containers.get(ATTEST)
-        own = (attest, accounts, stores, iam, variables, processes, runtimes, folder)
+        own = (containers.get(ATTEST), accounts, stores, iam, variables, processes, runtimes, folder)
         yield Cloud(registry, envoy, collect, publish, scan, *own)
+
+
+def _environment(function: str, stores: Mapping[str, str], decided: Mapping[str, str], front: int) -> Mapping[str, str]:
+    """Return the variables of a container, whose settings are `decided`; with a `front`, the server is behind it."""
+    hosts = {name: value for name, value in stores.items() if name.endswith("_EMULATOR_HOST")}
+    environment = {**hosts, **decided, **platform(function), **_overrides(function)}
+    return sidecar.server_variables(environment) if front and function == "registry" else environment
 
 
 def _overrides(function: str) -> Mapping[str, str]:

@@ -36,7 +36,7 @@ OTHER_VARIABLES = {
     "LADING_SOURCE_HASH",  # terraform/service.tf
     "LADING_TRACEBACK",
 }
-OTHER_OPTIONS = {"--config-yaml", "--data-file", "--peers", "--pip", "--sidecar"}
+OTHER_OPTIONS = {"--attest", "--config-yaml", "--data-file", "--peers", "--pip", "--sidecar"}
 """Options of Envoy, gcloud, `python -m tests.benchmarks`, and `python -m emulators cloud`."""
 
 

@@ -1,5 +1,6 @@
 """A registry over HTTP with an attester's account, and the attester of it, whose Google is the fake of IAM."""
 
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from werkzeug.serving import make_server
 
 from emulators.processes import free_port
 from lading.app import App
-from lading.attester.attest_run import AttestRun
+from lading.attester.attest_run import AttestReport, AttestRun
 from lading.attester.attestations import Attestations, Written
 from lading.attester.google_api import GoogleApi
 from lading.auth_composition import open_authenticator
@@ -118,6 +119,15 @@ def serving_attester(world: FakeIamWorld, registry: Registry, token: str, folder
     server = make_server("127.0.0.1", port, served, threaded=True)
     with server, running(server):
         yield served
+
+
+def counts(report: AttestReport) -> tuple[int, int, int, int]:
+    return report.attested, report.present, report.refused, report.other
+
+
+def calls(world: FakeIamWorld) -> list[str]:
+    """The last part of the path of each call to Google."""
+    return [re.split(r"[/:]", each.split()[1].partition("?")[0])[-1] for each in world.requests() if "/v1/" in each]
 
 
 def at_once(*functions: object) -> None:
