@@ -16,6 +16,7 @@ import pytest
 from lading import scan_composition
 from lading.job_table import SCAN
 from lading.jobs.backup import back_up
+from lading.jobs.lease_holders import has_ended
 from lading.registry.change_context import now
 from lading.registry.pagination import find_all
 from lading.registry.registry import Registry
@@ -235,6 +236,23 @@ stores = folder_stores(Path(sys.argv[1]))
 assert InProcessBackend(Registry(stores.blobs, stores.metadata, scans_images=True)).claim(EXTRACTOR_VERSION)
 os._exit(9)
 """
+
+
+def test_a_zombie_holds_no_claim() -> None:
+    """What has started a server may learn late that it was killed."""
+    code = "from lading.jobs.lease_holders import new_holder; print(new_holder(), flush=True); input()"
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": SOURCE_ROOTS}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        holder = process.stdout.readline().strip()
+        assert not has_ended(holder)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+        assert has_ended(holder), "it is not reaped yet"
 
 
 def test_the_image_of_a_scanner_that_was_killed_does_not_wait_for_the_lease(tmp_path: Path) -> None:

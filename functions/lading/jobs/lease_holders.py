@@ -35,7 +35,7 @@ def _host_id() -> str:
 
 
 def _start_time(pid: int) -> str:
-    """Return when a process started, in clock ticks since boot; "" if there is none.
+    """Return when a process started, in clock ticks since boot; "" if there is none, or it has ended.
 
     It distinguishes processes that get the same id one after the other.
     """
@@ -44,4 +44,6 @@ def _start_time(pid: int) -> str:
     except OSError:
         return ""
     # The name of the program, in parentheses, can contain spaces.
-    return stat.rpartition(")")[2].split()[19]
+    fields = stat.rpartition(")")[2].split()
+    # A zombie has ended, however long its parent takes to learn of it.
+    return "" if fields[0] in "ZX" else fields[19]

@@ -29,9 +29,9 @@ MAX_ATTESTATIONS: Final = 50
 """Manifests, and envelopes in them, that are read: the newest ones."""
 
 MAX_VEX: Final = 1024 * 1024
-MAX_ENVELOPE: Final = 4 * 1024 * 1024
+MAX_ENVELOPE: Final = 8 * 1024 * 1024
 MAX_DOCUMENTS_SIZE: Final = 4 * 1024 * 1024
-"""Bytes of an envelope of VEX and of another one, and of all documents of an image."""
+"""Bytes of an envelope of VEX and of another one, and of all documents of an image: of SBOMs what names packages."""
 
 MAX_BRACKETS: Final = 1_000
 """Objects and lists of an envelope, whose payload is base64: what is not verified yet takes no memory."""
@@ -139,7 +139,10 @@ class SignedReferrers:
             return None
         if not (key := self._keys.name(statement.key, statement.predicate_type)):
             raise NotVerified("its key is one for other documents")
-        content = json.dumps(statement.predicate, separators=(",", ":")).encode()
+        predicate = statement.predicate
+        if statement.predicate_type.startswith(sboms.PREDICATES):
+            predicate = sboms.essential(statement.predicate_type, predicate)
+        content = json.dumps(predicate, separators=(",", ":")).encode()
         return SignedDocument(
             digest=envelope.layer.digest, key=key, predicate_type=statement.predicate_type, content=content
         )
