@@ -22,6 +22,7 @@ from lading.attester.google_api import GoogleApi, GoogleError, GoogleRefused
 from lading.attester.wake_up import MAX_BODY, InvalidMessage, WakeUp, wake_up_of
 from lading.auth.google.own_identity import OwnIdentity
 from lading.http.responses import Response
+from lading.quantity import counted
 from lading.registry.errors import UNAVAILABLE, RegistryError
 from lading.scanner.registry_client import RegistryClient, RegistryUnreachable
 from lading.settings import Settings
@@ -53,8 +54,8 @@ def _run(request: Request, config: Settings) -> dict[str, Any]:
     except (RegistryUnreachable, GoogleError) as error:
         log.warning("images cannot be attested now: %s", error)
         raise RegistryError(UNAVAILABLE) from None
-    if report["images"]["failed"]:
-        log.error("Google refuses %s attestations, see jsonPayload.attest.reasons", report["images"]["failed"])
+    if failed := report["images"]["failed"]:
+        log.error("Google refuses %s: see jsonPayload.attest.reasons", counted(failed, "attestation"))
     logs.log_attestations(report)
     return report
 

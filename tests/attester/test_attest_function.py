@@ -13,6 +13,7 @@ from werkzeug.wrappers import Request
 
 from lading import attest_function
 from lading.attester import google_api
+from lading.attester.attest_run import AttestReport, AttestRun
 from lading.auth.google.own_identity import OwnIdentity
 from lading.http.responses import Response
 from lading.registry.registry import Registry
@@ -120,6 +121,19 @@ def test_a_missing_right_is_one_line_of_the_log_and_the_message_is_sent_again(
     (line,) = [json.loads(each) for each in capfd.readouterr().err.splitlines() if "Google refuses" in each]
     assert line["severity"] == "ERROR"
     assert f"containeranalysis.occurrences.create on projects/{PROJECT}" in line["message"]
+
+
+def test_one_attestation_that_is_refused_is_an_error_in_the_log(
+    function: AttesterServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An alert waits for it; Pub/Sub does not repeat the call, since the same would happen."""
+    monkeypatch.setattr(AttestRun, "handle", lambda *_: AttestReport(failed=1, reasons={"team/app@x": "delete it"}))
+
+    assert call(function, push_request("team/app", f"sha256:{'0' * 64}"))[0] == 200
+
+    error, report = (json.loads(each) for each in capfd.readouterr().err.splitlines())
+    assert (error["severity"], "1 attestation:" in error["message"]) == ("ERROR", True)
+    assert report["attest"]["reasons"] == {"team/app@x": "delete it"}
 
 
 def test_an_outage_is_sent_again(registry: Registry, function: AttesterServer, world: FakeIamWorld) -> None:

@@ -29,11 +29,6 @@ def clock() -> FakeClock:
     return TickingClock()
 
 
-@pytest.fixture
-def image(registry: Registry) -> Manifest:
-    return push_image(registry, REPOSITORY, "v1")
-
-
 def events(registry: Registry, prefix: str = "policy.") -> list[Event]:
     """The events that are written, the oldest first."""
     registry.gates.close()

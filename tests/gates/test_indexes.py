@@ -1,7 +1,6 @@
 """Indexes: whose signatures vouch for their images, and which are gated themselves."""
 
 import json
-from typing import Final
 
 import pytest
 
@@ -15,6 +14,7 @@ from tests.support import images
 from tests.support.fake_clock import FakeClock
 from tests.support.policies import (
     REPOSITORY,
+    UNSIGNED,
     content_of,
     forget,
     policy,
@@ -23,20 +23,13 @@ from tests.support.policies import (
     set_policies,
     signed_by,
 )
-from tests.support.registry_pushes import push_image, push_manifest
+from tests.support.registry_pushes import push_manifest
 from tests.support.signatures import sign
-
-UNSIGNED: Final = "policy prod: it is not signed by key0; ask: lading why prod/app@"
 
 
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture
-def image(registry: Registry) -> Manifest:
-    return push_image(registry, REPOSITORY, "v1")
 
 
 def index_of(registry: Registry, image: Manifest) -> Manifest:

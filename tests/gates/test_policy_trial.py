@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from lading.policies.evidence import ALLOWED, DENIED
 from lading.policies.policy_json import policies_of, policies_text
 from lading.registry.policies.explainer import NO_POLICY
@@ -11,13 +9,7 @@ from lading.registry.registry import Registry
 from lading_storage.records.core import Key, Manifest
 from lading_storage.records.trust import Trust
 from tests.support.policies import REPOSITORY, SCANNED, policy, refused_pull, set_policies, signed_by
-from tests.support.registry_pushes import push_image
 from tests.support.signatures import OTHER, RELEASE, sign
-
-
-@pytest.fixture
-def image(registry: Registry) -> Manifest:
-    return push_image(registry, REPOSITORY, "v1")
 
 
 def tried(registry: Registry, *policies: dict[str, Any], principal: str = "") -> tuple[str, str]:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
 
 import pytest
 
@@ -25,6 +24,7 @@ from tests.support.fake_clock import FakeClock
 from tests.support.policies import (
     REPOSITORY,
     SCANNED,
+    UNSIGNED,
     content_of,
     forget,
     policy,
@@ -38,17 +38,10 @@ from tests.support.scan_results import finding, report_of, store_result
 from tests.support.signatures import FORGER, OTHER, RELEASE, sign, sign_by_tag
 from tests.support.store_hooks import Fault, hooked_registry
 
-UNSIGNED: Final = "policy prod: it is not signed by key0; ask: lading why prod/app@"
-
 
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture
-def image(registry: Registry) -> Manifest:
-    return push_image(registry, REPOSITORY, "v1")
 
 
 @pytest.mark.parametrize("sign_it", [sign, sign_by_tag])

@@ -18,6 +18,9 @@ from tests.support.signatures import RELEASE
 
 REPOSITORY: Final = "prod/app"
 
+UNSIGNED: Final = f"policy prod: it is not signed by key0; ask: lading why {REPOSITORY}@"
+"""How the refusal of an image begins, but for its digest, that `signed_by` is required of."""
+
 SCANNED: Final[dict[str, Any]] = {"scan": {"required": True}}
 
 
