@@ -11,7 +11,7 @@ Other sections of a lading.toml are checked and not used, so that a registry's o
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -120,13 +120,16 @@ def _rules_in(tables: Mapping[str, Any], name: str, folder: Path | None) -> Rule
         raise RulesError(str(error)) from None
 
 
-def own_policies(rules: Mapping[str, Any], name: str, folder: Path | None) -> list[Any]:
+def own_policies(
+    rules: Mapping[str, Any], name: str, folder: Path | None, fetch: Callable[[str], str] | None = None
+) -> list[Any]:
     """Return the policies in a table of rules, with what the files contain that they name.
 
     Args:
         rules: the table.
         name: what messages call it.
         folder: where files begin, or None if there may be none.
+        fetch: returns a key of KMS; None where none may be named.
 
     Raises:
         RulesError: they are not valid.
@@ -138,10 +141,10 @@ def own_policies(rules: Mapping[str, Any], name: str, folder: Path | None) -> li
     given = rules[POLICIES.name]
     try:
         if isinstance(given, str) and folder is not None:
-            return values_of(read_policies(folder / Path(given).expanduser()) if given else "")
+            return values_of(read_policies(folder / Path(given).expanduser(), fetch) if given else "")
         if not isinstance(given, list):
             raise PolicyError(f"{name}: policies are an array of tables")
-        return values_of(checked_text(given, folder, f"{name}: policies"))
+        return values_of(checked_text(given, folder, f"{name}: policies", fetch))
     except PolicyError as error:
         raise RulesError(str(error)) from None
 

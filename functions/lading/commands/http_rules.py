@@ -135,6 +135,8 @@ def _tables_of(file: Path) -> dict[str, Any]:
 def _with_policies(tables: dict[str, Any], file: Path) -> dict[str, Any]:
     """Return the sections of rules with what the files of their policies contain. Raises RulesError."""
     if POLICIES.name in tables and not isinstance(tables[POLICIES.name], dict):
+        from lading.commands.kms_keys import public_key
+
         name, folder = f"{file}", file.absolute().parent
-        return tables | {POLICIES.name: own_policies(tables, name, folder)}
+        return tables | {POLICIES.name: own_policies(tables, name, folder, public_key)}
     return {name: _with_policies(each, file) if isinstance(each, dict) else each for name, each in tables.items()}

@@ -5,15 +5,16 @@
     repositories = ["prod/*"]
     signatures.keys = [{name = "release", file = "cosign.pub"}]
 
-A `file` of a key or certificate is read from the file's own folder, once, where the policies are applied.
+A `file` of a key or certificate is read from the file's own folder, once, where the policies are applied. So is a key
+of KMS (`file = "gcpkms://…"`), by a command that fetches it with its user's credentials; a server fetches none.
 """
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lading.json_values import unique_members
 from lading.policies.field_kinds import PolicyError, quoted
@@ -23,19 +24,25 @@ MAX_FILE: Final = 1024 * 1024
 """Bytes of a file of policies: with comments, and without the keys that it names."""
 
 MAX_KEY_FILE: Final = 64 * 1024
+KMS: Final = "gcpkms://"
+"""Begins the name of a key of Google's KMS, as cosign has it."""
+
+Fetch = Callable[[str], str]
+"""Returns the public key, as PEM, that a URI names. Raises PolicyError."""
+
 MAX_DEPTH: Final = 12
 """Levels of tables and lists."""
 
 NO_YAML: Final = "is YAML, which needs the extra yaml: pip install lading-registry[yaml], or write TOML"
 
 
-def read_policies(path: Path) -> str:
+def read_policies(path: Path, fetch: Fetch | None = None) -> str:
     """Return the policies of a file as the rule keeps them, with their keys. Raises PolicyError."""
     text = _read(path, MAX_FILE, str(path))
-    return parse_policies(text, path.suffix.lower(), path.absolute().parent, str(path))
+    return parse_policies(text, path.suffix.lower(), path.absolute().parent, str(path), fetch)
 
 
-def parse_policies(text: str, suffix: str, folder: Path | None, name: str) -> str:
+def parse_policies(text: str, suffix: str, folder: Path | None, name: str, fetch: Fetch | None = None) -> str:
     """Return policies as the rule keeps them.
 
     Args:
@@ -43,20 +50,21 @@ def parse_policies(text: str, suffix: str, folder: Path | None, name: str) -> st
         suffix: .json, .yaml or .yml; .toml; any other means TOML, or JSON if the text begins with a bracket.
         folder: where the files of keys begin, or None: policies may not name files.
         name: what messages call the text.
+        fetch: returns a key of KMS; None where none may be named.
 
     Raises:
         PolicyError: they are not valid.
     """
-    return checked_text(values_in(_parsed(text, suffix, name), name), folder, name)
+    return checked_text(values_in(_parsed(text, suffix, name), name), folder, name, fetch)
 
 
-def checked_text(values: list[Any], folder: Path | None, name: str) -> str:
+def checked_text(values: list[Any], folder: Path | None, name: str, fetch: Fetch | None = None) -> str:
     """Return plain values of policies as the rule keeps them. See parse_policies."""
     # cryptography is imported only where there are policies.
     from lading.policies.signer_checks import with_checked_signers
 
     try:
-        found = _resolved(values, folder, 0)
+        found = _resolved(values, _Files(folder, fetch), 0)
         policies_text(found)
         return policies_text(with_checked_signers(found))
     except PolicyError as error:
@@ -86,32 +94,49 @@ def _parse_yaml(text: str, name: str) -> Any:
         raise PolicyError(f"{name} is not YAML: {error}") from None
 
 
-def _resolved(value: Any, folder: Path | None, depth: int) -> Any:
+class _Files(NamedTuple):
+    """Where the files of keys are. See parse_policies."""
+
+    folder: Path | None
+    fetch: Fetch | None
+
+    def content(self, file: Any, name: Any) -> str:
+        """Return the PEM that the `file` of the key or certificate `name` has. Raises PolicyError."""
+        if self.folder is None:
+            raise PolicyError(f"{quoted(name)} names a file: put its content here, as pem")
+        if not isinstance(file, str) or not file:
+            raise PolicyError(f"the file of {quoted(name)} is a path, not {quoted(file)}")
+        if not file.startswith(KMS):
+            path = self.folder / Path(file).expanduser()
+            return _read(path, MAX_KEY_FILE, f"the file of {quoted(name)}, {path},")
+        if self.fetch is None:
+            raise PolicyError(
+                f"{quoted(name)} is a key of KMS, which a registry does not fetch: use lading rules apply --registry,"
+                " or put its PEM here"
+            )
+        return self.fetch(file)
+
+
+def _resolved(value: Any, files: _Files, depth: int) -> Any:
     """Return a value with the keys that it names by file, and times as text. Raises PolicyError."""
     if depth > MAX_DEPTH:
         raise PolicyError(f"there are more than {MAX_DEPTH} levels")
     match value:
         case dict():
-            found = {str(key): _resolved(each, folder, depth + 1) for key, each in value.items()}
-            return _with_file(found, folder) if "file" in found else found
+            found = {str(key): _resolved(each, files, depth + 1) for key, each in value.items()}
+            return _with_file(found, files) if "file" in found else found
         case list():
-            return [_resolved(each, folder, depth + 1) for each in value]
+            return [_resolved(each, files, depth + 1) for each in value]
         case datetime() | date() | time():
             return value.isoformat()
     return value
 
 
-def _with_file(table: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
+def _with_file(table: Mapping[str, Any], files: _Files) -> dict[str, Any]:
     """Return the table of a key or certificate with what its file contains."""
-    file = table["file"]
     if "pem" in table:
         raise PolicyError(f"{quoted(table.get('name'))} has both pem and file")
-    if folder is None:
-        raise PolicyError(f"{quoted(table.get('name'))} names a file: put its content here, as pem")
-    if not isinstance(file, str) or not file:
-        raise PolicyError(f"the file of {quoted(table.get('name'))} is a path, not {quoted(file)}")
-    path = folder / Path(file).expanduser()
-    pem = _read(path, MAX_KEY_FILE, f"the file of {quoted(table.get('name'))}, {path},")
+    pem = files.content(table["file"], table.get("name"))
     return {key: each for key, each in table.items() if key != "file"} | {"pem": pem}
 
 
