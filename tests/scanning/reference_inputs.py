@@ -6,8 +6,12 @@ but for differences that are named.
 
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from tests.support.go_modules import go_module
+
+SCALIBR: Final = ("github.com/google/osv-scalibr", "v0.5.3")
+"""The module and its version."""
 
 
 def reference_input(path: str) -> bytes:
@@ -17,4 +21,4 @@ def reference_input(path: str) -> bytes:
 
 @cache
 def _module() -> Path:
-    return go_module("github.com/google/osv-scalibr", "v0.5.3")
+    return go_module(*SCALIBR)

@@ -15,7 +15,6 @@ from lading.scanning.packages import Package
 from tests.scanning.layers import jar, read, tar_of
 
 DIFFERENCES: Final = {
-    ("axis", "axis-wsdl4j"): "its jar says nothing",
     ("com.carrotsearch.thirdparty", "simple-xml-safe"): "its classes are those of the library that it is a fork of",
 }
 """Real libraries whose group is guessed wrong."""

@@ -88,7 +88,7 @@ def test_a_version_that_maven_did_not_fill_in_is_unknown() -> None:
         (
             "failureaccess-1.0.1.jar",
             "Bundle-SymbolicName: com.google.guava.failureaccess;single\n ton:=true",
-            "com.google.guava.failureaccess:failureaccess:1.0.1",
+            "com.google.guava:failureaccess:1.0.1",
         ),
         ("app.jar", "Implementation-Title: web\nImplementation-Version: 2.0 build 7\n\nName: x\n", "web:web:2.0"),
         ("app.jar", "Bundle-License: MIT\nImplementation-Title: The Web", "app:app:"),

@@ -2,19 +2,17 @@
 
 import json
 import os
-import re
-import subprocess
+import shutil
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Final
 
 import pytest
-from packageurl import PackageURL
 
-from lading.scanning.packages import GO, PYPI, Package
 from tests.scanning.layers import read, tar_of
 from tests.scanning.reference_inputs import reference_input
-from tests.support.requirements import find_program
+from tests.scanning.syft import SYFT, of_lading, packages_of_syft
+from tests.support.go_modules import go_module
 
 pytestmark = pytest.mark.skipif(os.environ.get("LADING_NIGHTLY") != "1", reason="nightly only: LADING_NIGHTLY=1")
 
@@ -30,6 +28,9 @@ INPUTS: Final = {
     "app/node_modules/accepts/package.json": "javascript/packagejson/testdata/deps/accepts/package.json",
     "app/node_modules/undici/package.json": "javascript/packagejson/testdata/undici-package.json",
 }
+PROGRAMS: Final = ("crane", "helm", "oras", "regctl", "syft")
+"""Programs of Go that other tests need, with 700 modules."""
+
 DIFFERENCES: Final = {
     ("npm", "undici", "5.28.3"): "syft cannot read one of its contributors, and leaves the package out",
     ("generic", "nginx-ingress-controller", "1.11.4"): "syft knows this program by a version in its code",
@@ -37,10 +38,13 @@ DIFFERENCES: Final = {
 
 
 def files() -> dict[str, bytes]:
-    """Return the reference inputs, what Composer writes of a lock file, and the metadata of what is installed."""
+    """Return the reference inputs, programs of Go, what Composer writes of a lock file, and what is installed."""
+    dotnet = go_module(*SYFT) / "syft/pkg/cataloger/dotnet/testdata/dir-example-1/TestLibrary.deps.json"
     lock = json.loads(reference_input("php/composerlock/testdata/drupal-packages.json"))
     return {
         **{path: reference_input(name) for path, name in INPUTS.items()},
+        **{f"usr/bin/{name}": Path(path).read_bytes() for name in PROGRAMS if (path := shutil.which(name))},
+        "opt/TestLibrary.deps.json": dotnet.read_bytes(),
         "app/vendor/composer/installed.json": json.dumps({"packages": lock["packages"]}).encode(),
         **{
             f"site-packages/{each.name}-{each.version}.dist-info/METADATA": text.encode()
@@ -48,34 +52,6 @@ def files() -> dict[str, bytes]:
             if (text := each.read_text("METADATA"))
         },
     }
-
-
-def packages_of_syft(folder: Path) -> set[tuple[str, str, str]]:
-    """Return type, name with namespace, and version of what syft finds in a folder as in an image."""
-    syft = find_program("syft", "go install github.com/anchore/syft/cmd/syft@v1.57.1")
-    done = subprocess.run(
-        [syft, "scan", "-q", f"dir:{folder}", "-o", "syft-json", "--override-default-catalogers", "image"],
-        env={**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"},
-        capture_output=True,
-        timeout=600,
-        check=True,
-    )
-    found = [each for each in json.loads(done.stdout)["artifacts"] if each.get("purl")]
-    return {_of_syft(PackageURL.from_string(each["purl"]), each["version"]) for each in found}
-
-
-def _of_syft(url: PackageURL, version: str) -> tuple[str, str, str]:
-    name = "/".join(filter(None, (url.namespace, url.name)))
-    if url.type == GO:
-        name, version = "/".join(filter(None, (name, url.subpath))), version.removeprefix("go")
-    return url.type, name, "" if version == "UNKNOWN" else version
-
-
-def _of_lading(package: Package) -> tuple[str, str, str]:
-    name = "/".join(filter(None, (package.namespace, package.name)))
-    if package.type == PYPI:
-        name = re.sub(r"[-_.]+", "-", name).lower()
-    return package.type, name, package.version
 
 
 def test_syft_finds_the_same_packages_of_languages(tmp_path: Path) -> None:
@@ -87,7 +63,7 @@ def test_syft_finds_the_same_packages_of_languages(tmp_path: Path) -> None:
 
     layer = read(tar_of(files()))
 
-    ours = {_of_lading(each) for packages in layer.packages.values() for each in packages}
+    ours = {of_lading(each) for packages in layer.packages.values() for each in packages}
     assert layer.notes == ()
     assert len(ours) > 150
-    assert ours ^ packages_of_syft(tmp_path) <= DIFFERENCES.keys()
+    assert ours ^ packages_of_syft(f"dir:{tmp_path}", "--override-default-catalogers", "image") <= DIFFERENCES.keys()

@@ -82,7 +82,8 @@ def test_jars(jar: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("folder", "path", "expected"),
     [
-        ("manifest-symbolicname", "failureaccess.jar", "com.google.guava.failureaccess:failureaccess 1.0.1"),
+        # Expected there: the group com.google.guava.failureaccess, of which there is none.
+        ("manifest-symbolicname", "failureaccess.jar", "com.google.guava:failureaccess 1.0.1"),
         ("combine-manifest-filename", "ivy-2.4.0.jar", "org.apache.ivy:ivy 2.4.0"),
         ("manifest-implementation-title", "a-2.4.0.jar", "org.elasticsearch:a 2.4.0"),
         ("manifest-no-group-id", "a-2.4.0.jar", "a:a 2.4.0"),
