@@ -1,8 +1,9 @@
 """What real scanners write and a real cosign signs, on both pairs of stores.
 
 documents/*.bundle.json are bundles of cosign 3.1.3, with SBOMs of syft 1.57.1 of an image of Debian with packages of
-npm, PyPI and Go, of which most components were left out; and documents/trivy-*.json is a report of Trivy's own tests
-(Apache-2.0). The subject of the bundles is the image that these tests push.
+npm, PyPI and Go, of which most components were left out; documents/grype-*.json is what grype 0.121.3 finds in it by a
+database made by hand, and documents/trivy-*.json a report of Trivy's own tests (Apache-2.0), each in a predicate of
+cosign. The subject of the bundles is the image that these tests push.
 """
 
 import base64
@@ -152,11 +153,38 @@ def predicate_of(kind: str) -> dict[str, Any]:
     return predicate
 
 
-def test_vulnerabilities_that_trivy_found_are_added(registry: Registry, image: Manifest, scan: Scan) -> None:
-    attach_signed(registry, image, "trivy", json.loads((DOCUMENTS / "trivy-debian.json").read_bytes()))
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("trivy-debian", {("CVE-2019-18224", "libidn2-0", "2.0.5-1")}),
+        (
+            "grype-npm-and-go",
+            {
+                ("GHSA-35jh-r3h4-6jhm", "lodash", "4.17.20"),
+                ("GHSA-xxxx-xxxx-0001", "github.com/docker/cli", "v29.7.2+incompatible"),
+            },
+        ),
+    ],
+    ids=["trivy", "grype"],
+)
+def test_vulnerabilities_that_a_scanner_found_are_added(
+    file: str, expected: set[tuple[str, str, str]], registry: Registry, image: Manifest, scan: Scan
+) -> None:
+    kind = file.partition("-")[0]
+    attach_signed(registry, image, kind, json.loads((DOCUMENTS / f"{file}.json").read_bytes()))
 
     scan()
 
-    assert {(id, package, source) for id, package, _, source in found(registry, image)} == {
-        ("CVE-2019-18224", "libidn2-0", "signed by release"),
-    }
+    assert found(registry, image) == {(*each, "signed by release") for each in expected}
+
+
+def test_what_the_data_finds_in_packages_of_an_sbom_counts_once_beside_a_report(
+    registry: Registry, image: Manifest, scan: Scan
+) -> None:
+    attach(registry, image, content("spdx"), annotations={"dev.sigstore.bundle.predicateType": NAMES["spdx"]})
+    attach_signed(registry, image, "grype", json.loads((DOCUMENTS / "grype-npm-and-go.json").read_bytes()))
+
+    scan()
+
+    more = ("GHSA-xxxx-xxxx-0001", "github.com/docker/cli", "v29.7.2+incompatible", "signed by release")
+    assert found(registry, image) == {*VULNERABLE, more}
