@@ -5,8 +5,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 ROOT = Path(__file__).parents[2]
+
+TIME_LIMIT: Final = 180.0
+"""Seconds for what it starts and does: on a busy machine, a deployment takes more than one minute."""
 
 INTERRUPTIBLE = """
 import os, signal, sys
@@ -30,5 +34,11 @@ def start(*arguments: str, environment: Mapping[str, str] | None = None) -> subp
 
 
 def wait_for_end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    output, errors = process.communicate(timeout=60)
+    """Return the status, the output and the errors of a process; end it, and all that it started, if it hangs."""
+    try:
+        output, errors = process.communicate(timeout=TIME_LIMIT)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        output, errors = process.communicate()
+        raise AssertionError(f"it does not end: {output}\n{errors}") from None
     return process.returncode, output, errors
