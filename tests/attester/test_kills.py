@@ -32,7 +32,7 @@ from tests.support.images import descriptor
 from tests.support.indexes import push_index
 from tests.support.registry_pushes import push_image
 
-KILLS: Final = 100 if os.environ.get("LADING_NIGHTLY") == "1" else 10
+KILLS: Final = 30 if os.environ.get("LADING_NIGHTLY") == "1" else 10
 """Of each guess about Google, on each pair of stores."""
 
 MAX_REQUESTS: Final = 12
