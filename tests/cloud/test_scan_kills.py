@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from emulators import Emulators
 from emulators.cloud import Cloud
 from emulators.processes import ServerProcess, kill_session
 from emulators.scheduler import call
@@ -38,6 +39,7 @@ from tests.support.scanned_images import (
 
 STRIKES = 100 if NIGHTLY else 4
 FAULTS = (FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER, FaultKind.UNAVAILABLE)
+STORES = ("LADING_BLOBS", "LADING_METADATA")
 MAX_WAITING = 8
 """Images that wait for a scan: no more are pushed then."""
 
@@ -46,18 +48,25 @@ TIMEOUT = 300.0
 
 
 @pytest.fixture
-def stores(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
-    """The stores of the deployment, opened in this process, which nothing disturbs."""
-    for name, value in cloud.environment.items():
+def environment(cloud: Cloud, emulators: Emulators) -> Mapping[str, str]:
+    """Variables of the deployment, on a pair of stores that no other test uses: what is left there is garbage."""
+    own = emulators.fresh_stores()
+    return {**cloud.environment, **{name: own[name] for name in STORES}}
+
+
+@pytest.fixture
+def stores(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
+    """The stores, opened in this process, which nothing disturbs."""
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    read = settings.load_settings(cloud.environment)
+    read = settings.load_settings(environment)
     with contextlib.closing(Stores(open_blobs(read.blobs), open_metadata(read.metadata))) as opened:
         yield opened
 
 
 @contextlib.contextmanager
 def proxied(environment: Mapping[str, str], plan: Plan) -> Iterator[Mapping[str, str]]:
-    """Proxies before the emulators of the stores, which fail by plan, as variables of a container."""
+    """Proxies before the emulators of the stores, which fail by plan, and the stores, as variables of a container."""
     firestore_address = environment["FIRESTORE_EMULATOR_HOST"]
     with contextlib.ExitStack() as stack:
         storage = stack.enter_context(failing_http(urlsplit(environment["STORAGE_EMULATOR_HOST"]).netloc, plan))
@@ -65,6 +74,7 @@ def proxied(environment: Mapping[str, str], plan: Plan) -> Iterator[Mapping[str,
         firestore.http1 = stack.enter_context(failing_http(firestore_address, plan))
         firestore.http2 = stack.enter_context(failing_grpc(firestore_address, plan, firestore))
         yield {
+            **{name: environment[name] for name in STORES},
             "STORAGE_EMULATOR_HOST": f"http://localhost:{storage}",
             "FIRESTORE_EMULATOR_HOST": f"127.0.0.1:{firestore.port}",
         }
@@ -110,10 +120,12 @@ def running_pair(cloud: Cloud, variables: Mapping[str, str]) -> Iterator[Pair]:
             yield Pair(cloud, registry, scanner)
 
 
-def test_kills_leave_each_image_scanned_or_failed_with_one_report(cloud: Cloud, stores: Stores) -> None:
+def test_kills_leave_each_image_scanned_or_failed_with_one_report(
+    cloud: Cloud, environment: Mapping[str, str], stores: Stores
+) -> None:
     choices, plan, struck, pushed = random.Random(21), Plan(), Counter[str](), 0
     registry, name = Registry(stores.blobs, stores.metadata, scans_images=True), repository()
-    with proxied(cloud.environment, plan) as variables:
+    with proxied(environment, plan) as variables:
         while struck.total() < STRIKES:
             with running_pair(cloud, variables) as pair:
                 # The leases of killed scanners have ended.
@@ -133,7 +145,7 @@ def test_kills_leave_each_image_scanned_or_failed_with_one_report(cloud: Cloud, 
                     struck[pair.strike(what, plan, choices)] += 1
                     scan.join()
 
-    with running_pair(cloud, {}) as pair:
+    with running_pair(cloud, {name: environment[name] for name in STORES}) as pair:
         deadline = time.monotonic() + TIMEOUT
         while end_waits(stores, name, leases=True):
             assert time.monotonic() < deadline, pair.scanner.log.read_text()
