@@ -24,7 +24,7 @@ from tests.support.policies import (
     signed_by,
 )
 from tests.support.registry_pushes import push_manifest
-from tests.support.signatures import sign
+from tests.support.signatures import FORGER, OTHER, RELEASE, sign
 
 
 @pytest.fixture
@@ -84,6 +84,23 @@ def test_an_index_that_is_signed_vouches_however_many_others_there_are(
     refused = [bool(refused_pull(other, image.digest)) for _ in range(4)]
 
     assert refused == ([True, True, True, False] if trust.startswith("none") else [False] * 4)
+
+
+def test_after_a_change_of_keys_an_index_that_was_signed_is_verified_first(
+    registry: Registry, image: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody who may push can sign other indexes of the image with a key of his own."""
+    monkeypatch.setattr(indexes_above, "MAX_VERIFIED", 2)
+    set_policies(registry, policy(**signed_by()))
+    contents = [images.index([content_of(registry, image)], annotations={"n": str(each)}) for each in range(7)]
+    *others, signed = sorted((push_manifest(registry, REPOSITORY, each) for each in contents), key=lambda each: each.id)
+    for each in (*others, signed):
+        signature = sign(registry, each, RELEASE if each is signed else FORGER)
+        for act in registry.push.after:
+            act(signature, ())
+    set_policies(registry, policy(**signed_by(RELEASE, OTHER)))
+
+    assert refused_pull(forget(registry), image.digest) == ""
 
 
 @pytest.mark.parametrize("is_signed", [True, False])

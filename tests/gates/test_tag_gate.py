@@ -9,6 +9,8 @@ import pytest
 from lading.policies.denial import PUSH_FIRST
 from lading.registry.change_context import ChangeContext
 from lading.registry.content.manifests import Put
+from lading.registry.policies import images_below
+from lading.registry.policies.images_below import MAX_IMAGES
 from lading.registry.registry import Registry
 from lading_storage.query import Query
 from lading_storage.records.core import Key, Manifest, Tag
@@ -264,3 +266,33 @@ def test_what_changes_between_the_decision_and_the_commit_counts(
 
     assert set_tag(late, image) != ""
     assert named(registry, "v1") == ""
+
+
+@pytest.mark.parametrize("action", ["tag", "rollback"])
+@pytest.mark.parametrize("mode", ["audit", "enforce"])
+def test_an_index_of_too_many_images_is_refused_only_where_any_other_is(
+    registry: Registry, image: Manifest, monkeypatch: pytest.MonkeyPatch, mode: str, action: str
+) -> None:
+    set_policies(registry, policy(tags=["v*"], **signed_by()))
+    assert set_tag(registry, image) != "", "the gate, whose message names the limit, is imported before it is another"
+    set_policies(registry)
+    monkeypatch.setattr(images_below, "MAX_IMAGES", 1)
+    parts = [content_of(registry, each) for each in (image, push_image(registry, REPOSITORY))]
+    index = push_manifest(registry, REPOSITORY, images.index(parts), "v1")
+    push_manifest(registry, REPOSITORY, content_of(registry, image), "v1")
+    required = policy(tags=["v*"], exempt=["bob"], onError="allow", **signed_by())
+    set_policies(registry, required | {"mode": mode})
+
+    def moved(actor: str, warnings: dict[str, str]) -> str:
+        context = ChangeContext(action, actor, warnings=warnings)
+        return refusal(lambda: registry.push.tag(REPOSITORY, index.digest, "v1", context))
+
+    warnings: dict[str, str] = {}
+    refused, reason = (
+        moved("alice", warnings),
+        f"cannot be judged: the index has more than {MAX_IMAGES} images",
+    )
+    is_judged = action == "tag"
+    assert (reason in refused) == (is_judged and mode == "enforce")
+    assert any(reason in each for each in warnings.values()) == (is_judged and mode == "audit")
+    assert moved("bob", {}) == "", "bob is exempt"

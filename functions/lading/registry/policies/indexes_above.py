@@ -72,8 +72,7 @@ class IndexesAbove:
                     yield index, trust
         if searched == MAX_INDEXES:
             self._go_on((repository, digest), position)
-        # Where there is trust, there was a signature, or an earlier decision verified it.
-        unverified.sort(key=lambda each: each[1] is None)
+        unverified.sort(key=_hope)
         yield from unverified[:MAX_VERIFIED]
 
     def _go_on(self, image: tuple[str, str], position: str) -> None:
@@ -81,3 +80,13 @@ class IndexesAbove:
         if len(self._positions) >= MAX_POSITIONS:
             self._positions = {}
         self._positions[image] = position
+
+
+def _hope(index: Above) -> int:
+    """Return the order in which indexes are verified.
+
+    First those with signatures that counted before: after a change of keys, all trust is stale. Where there is trust of
+    another, there was a signature of anybody, or an earlier decision verified it.
+    """
+    trust = index[1]
+    return 2 if trust is None else 0 if trust.signatures else 1

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lading.leader import step_down
 from lading.policies.evaluate import evaluate, exemption_of, lacks_signatures
 from lading.policies.evidence import ALLOWED, Decision, Evidence
+from lading.policies.policy import DENY
 from lading.registry.change_context import Clock
 from lading.registry.errors import RegistryError
 from lading.registry.policies.anchors import counts, fingerprints_of, needs_signatures
@@ -78,6 +79,14 @@ class Judge:
     def judge_new(self, policies: "tuple[Policy, ...]", manifest: Manifest, found: Found, principal: str) -> Verdict:
         """Return the same about a manifest that is not stored yet, whose signatures cannot be verified."""
         return self._judge(policies, (), manifest, found, principal)
+
+    def cannot_judge(self, policies: "tuple[Policy, ...]", manifest: Manifest, reason: str, principal: str) -> Verdict:
+        """Return the verdict about what cannot be judged by how its pusher made it: `onError` does not let it pass."""
+        evidence = Evidence(
+            repository=manifest.repository, digest=manifest.digest, now=self._clock(), unreadable=reason
+        )
+        strict = tuple(replace(each, on_error=DENY) for each in policies)
+        return Verdict(manifest, _decisions(strict, evidence, principal), evidence, (), is_verified=False)
 
     def _judge(
         self,

@@ -94,7 +94,11 @@ class TagGate:
 
     def _verdicts(self, policies: "tuple[Policy, ...]", manifest: Manifest, principal: str) -> list[Verdict]:
         """Return a verdict about each image that the tag would name, all of records whose versions are known."""
-        images = self._images_of(manifest)
+        try:
+            images = self._images.of(manifest)
+        except TooManyImages:
+            reason = f"the index has more than {MAX_IMAGES} images"
+            return [self._judge.cannot_judge(policies, manifest, reason, principal)]
         keys = [key for each in images for key in (each.key, *self._judge.keys(each.repository, each.digest))]
         for _ in range(MAX_ROUNDS):
             found = self._metadata.read(list(dict.fromkeys(keys)))
@@ -119,13 +123,6 @@ class TagGate:
             return context.action == RESTORE.action
         query = Query(TagEvent, {"tag": tag}, repository=manifest.repository, limit=MAX_STEPS)
         return any(each.digest == manifest.digest for each in self._metadata.find(query))
-
-    def _images_of(self, manifest: Manifest) -> list[Manifest]:
-        """Return the images that a tag of a manifest names. Raises DENIED if there are too many."""
-        try:
-            return self._images.of(manifest)
-        except TooManyImages:
-            raise denied_by_policy(f"the index has more than {MAX_IMAGES} images", {"limit": MAX_IMAGES}) from None
 
 
 def _allowed_by_action(verdict: Verdict, policies: "tuple[Policy, ...]", context: ChangeContext) -> Verdict:
