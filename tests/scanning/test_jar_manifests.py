@@ -109,3 +109,10 @@ def test_manifests_and_classes_suggest_a_group(path: str, manifest: str, group: 
 @pytest.mark.parametrize("classes", [("A.class",), ("org/y/A.class", "com/y/A.class"), ("antlr/A.class",), ()])
 def test_without_any_suggestion_the_artifact_is_the_group(classes: tuple[str, ...]) -> None:
     assert library("x-1.jar", "", *classes).namespace == "x"
+
+
+def test_a_line_break_in_a_name_is_part_of_the_version() -> None:
+    # A search for a version that begins anew after each hyphen takes seconds for a name of 64 KiB.
+    found = library("guava-31.1-jre\n-1.jar", "", "A.class")
+
+    assert (found.name, found.version) == ("guava", "31.1-jre\N{REPLACEMENT CHARACTER}-1")

@@ -320,11 +320,16 @@ def test_so_many_attestations_that_a_report_may_be_left_out_make_the_result_part
     )
 
 
-def test_what_is_not_verified_takes_no_memory(registry: Registry, clock: FakeClock) -> None:
+@pytest.mark.parametrize("many", ["[]", "1", '"x"'], ids=["lists", "numbers", "texts"])
+def test_what_is_not_verified_takes_little_memory(registry: Registry, clock: FakeClock, many: str) -> None:
     image = image_of(registry, "v1", b"base")
-    attach(registry, image, b'{"dsseEnvelope":[' + b"{}," * 2_000 + b"{}]}")
+    signed = bundle(envelope(document("CVE-2026-1", LEFT_PAD), image.digest))
+    attach(registry, image, signed[:-1] + b',"other":[' + ",".join([many] * 5_000).encode() + b"]}")
 
-    assert only_claim(registry).remarks == ("1 VEX document does not count: it is not a signed statement",)
+    claim = only_claim(registry)
+
+    assert claim.signed == ()
+    assert claim.remarks == ("1 VEX document does not count: it is not a signed statement",)
 
 
 def test_the_scanners_own_documents_are_none_of_another_scanner(

@@ -8,9 +8,9 @@
 A claim is a nonce in the facts of the image, and a time until which other scanners leave it alone. Nothing is locked: a
 scanner that continues after its lease has a nonce that is not on record, so its result changes nothing.
 
-Images that wait for their first scan come first, then those whose packages are to be compared with newer data, then
-those of a backlog, whose first scans were requested. The queues but the first are read once a minute, so that a scanner
-without work costs one query.
+Images that wait for their first scan come first, then those whose packages are to be compared with newer data, the
+longest due first, then those of a backlog, whose first scans were requested. The queues but the first are read once a
+minute, so that a scanner without work costs one query.
 """
 
 import secrets
@@ -52,9 +52,12 @@ DELETED_WAIT: Final = timedelta(hours=1)
 MAX_ROUNDS: Final = 10
 """Pages of images that are put off, or claimed by others, before a call ends without a claim."""
 
-LATER_QUEUES: Final = (MATCH, DOCUMENTS, BACKLOG)
+LATER_QUEUES: Final = ((MATCH, DOCUMENTS), (BACKLOG,))
+"""Queues that come after that of pushed images. Those that stand together are one, by time: after an upgrade the
+comparisons of a day may take longer than a day, and images with signed documents must not wait for all others."""
+
 LATER_INTERVAL: Final = timedelta(minutes=1)
-"""Queues that come after that of pushed images, and how often a process reads one while nothing in it is due."""
+"""How often a process reads a later queue while nothing in it is due."""
 
 MAX_PACKAGES_SIZE: Final = 16 * 1024 * 1024
 """Bytes of packages in one claim, and about in one call: the rest is read from the layers."""
@@ -161,13 +164,20 @@ class Claims:
         """Return facts whose task is due, without content."""
         now = self._clock()
         due = [queued.record for queued in self._metadata.due(Facts, SCAN, now, limit=limit)]
-        for queue in LATER_QUEUES:
-            if len(due) < limit and self._looks.get(queue, now) <= now:
-                later = self._metadata.due(Facts, queue, now, limit=limit - len(due))
-                due += [queued.record for queued in later]
-                if not later:
-                    self._looks[queue] = now + LATER_INTERVAL
+        for queues in LATER_QUEUES:
+            if (left := limit - len(due)) > 0:
+                later = [each for queue in queues for each in self._due_later(queue, now, left)]
+                due += sorted(later, key=lambda facts: facts.next)[:left]
         return due
+
+    def _due_later(self, queue: str, now: datetime, limit: int) -> list[Facts]:
+        """Return what is due in a queue that was not found empty within LATER_INTERVAL."""
+        if self._looks.get(queue, now) > now:
+            return []
+        later = [queued.record for queued in self._metadata.due(Facts, queue, now, limit=limit)]
+        if not later:
+            self._looks[queue] = now + LATER_INTERVAL
+        return later
 
     def _try_to_claim(self, listed: Facts, extractor: int, use: ImageUse, new_nonce: Callable[[], str]) -> Claim | None:
         """Claim an image, or put it off; return None if there is nothing to do, or another scanner was faster."""

@@ -33,8 +33,9 @@ MAX_ENVELOPE: Final = 8 * 1024 * 1024
 MAX_DOCUMENTS_SIZE: Final = 4 * 1024 * 1024
 """Bytes of an envelope of VEX and of another one, and of all documents of an image: of SBOMs what names packages."""
 
-MAX_BRACKETS: Final = 1_000
-"""Objects and lists of an envelope, whose payload is base64: what is not verified yet takes no memory."""
+MAX_VALUES: Final = 5_000
+"""Values of an envelope, by the brackets and commas before them: the payload is base64, so that real ones have some
+hundred, and what is not verified yet takes little memory. 8 MiB of numbers or names would take 130 MiB."""
 
 MAX_SECONDS: Final = 20.0
 """Seconds after which no further envelope of an image is read: each signature is tried with each key."""
@@ -153,7 +154,7 @@ class SignedReferrers:
             content = self._contents.content(repository, envelope.layer, envelope.max_size)
         except ContentUnreadable as error:
             raise NotVerified(str(error)) from None
-        if content.count(b"{") + content.count(b"[") > MAX_BRACKETS:
+        if sum(map(content.count, (b"{", b"[", b","))) > MAX_VALUES:
             raise NotVerified("it is not a signed statement")
         return content
 

@@ -8,8 +8,11 @@ from typing import Final
 from lading.scanning.extractors import maven_groups
 from lading.scanning.packages import MAVEN, Package
 
-VERSIONED: Final = tuple(re.compile(rf"(.+?)[{each}]((?:\d|build\d|rc?\d+(?![A-Za-z])).*)") for each in ("-", "_."))
-"""File names with a version, guava-31.1-jre, or else ant_1.10.14."""
+VERSIONED: Final = tuple(
+    re.compile(rf"(.+?)[{each}]((?:\d|build\d|rc?\d+(?![A-Za-z])).*)", re.DOTALL) for each in ("-", "_.")
+)
+"""File names with a version, guava-31.1-jre, or else ant_1.10.14. What looks like one ends the search, also before a
+line break: with each further one it would begin anew, for seconds in a name of 64 KiB."""
 BUNDLE: Final = "Bundle-SymbolicName"
 VENDOR: Final = "Implementation-Vendor-Id"
 MODULE: Final = "Automatic-Module-Name"
