@@ -13,7 +13,7 @@ from lading.registry.scans.claims import LEASE, MATCH_INTERVAL
 from lading.scanning.findings import DONE, FAILED, WAITING
 from lading_storage.protocols import Delete
 from lading_storage.records.core import Key
-from lading_storage.records.scans import MATCH, SCAN, SIGNED, LayerScan
+from lading_storage.records.scans import MATCH, SCAN, LayerScan
 from lading_storage.stores import Stores
 from tests.scans.scan_steps import (
     EXTRACTOR,
@@ -205,20 +205,6 @@ def test_scans_come_before_comparisons(registry: Registry, clock: FakeClock) -> 
     new = pushed(registry, "new")
 
     assert [claim.digest for claim in registry.scans.claims.claim(2, EXTRACTOR)] == [new.digest, old.digest]
-
-
-def test_comparisons_come_in_the_order_in_which_they_are_due(registry: Registry, clock: FakeClock) -> None:
-    images = []
-    for number, data in enumerate([{}, {SIGNED: "1"}, {}, {SIGNED: "1"}]):
-        images.append(pushed(registry, f"v{number}").digest)
-        claim = only_claim(registry)
-        accept(registry, claim, result_of(claim, clock, data=data))
-        clock.advance(minutes=1)
-    clock.advance(days=1)
-
-    claimed = [claim.digest for _ in images for claim in registry.scans.claims.claim(1, EXTRACTOR)]
-
-    assert claimed == images, "images with signed documents do not wait for all others"
 
 
 def test_an_image_out_of_use_is_not_compared(registry: Registry, clock: FakeClock) -> None:

@@ -9,8 +9,9 @@ from lading.registry.registry import Registry
 from lading.scanner import scan_run
 from lading.scanning.layer_packages import EXTRACTOR_VERSION
 from lading_storage.digests import digest_of
+from lading_storage.records.scans import SIGNED
 from tests.scans.scan_runs import FakeData, FakeLayers, image_of, npm, run
-from tests.scans.scan_steps import facts_of
+from tests.scans.scan_steps import EXTRACTOR, accept, facts_of, only_claim, pushed, result_of
 from tests.support.fake_clock import FakeClock
 from tests.support.osv_dumps import MakeDatabases, vulnerable
 
@@ -53,3 +54,17 @@ def test_layers_are_read_again_with_the_daily_comparison_and_after_new_pushes(
     run(registry, clock, new, data)
     assert new.read == [digest_of(each) for each in (PUSHED, BASE, *APPS)], "the base is read once for all of them"
     assert [json.loads(facts_of(registry, each).counts) for each in images] == [{}] * 3
+
+
+def test_comparisons_come_in_the_order_in_which_they_are_due(registry: Registry, clock: FakeClock) -> None:
+    images = []
+    for number, data in enumerate([{}, {SIGNED: "1"}, {}, {SIGNED: "1"}]):
+        images.append(pushed(registry, f"v{number}").digest)
+        claim = only_claim(registry)
+        accept(registry, claim, result_of(claim, clock, data=data))
+        clock.advance(minutes=1)
+    clock.advance(days=1)
+
+    claimed = [claim.digest for _ in images for claim in registry.scans.claims.claim(1, EXTRACTOR)]
+
+    assert claimed == images, "images with signed documents do not wait for all others"
