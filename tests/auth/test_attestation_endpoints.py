@@ -149,7 +149,7 @@ def test_without_policies_nothing_passes(registry: Registry, attester: AttesterC
         ("decisions", {"repository": "team/app", "digests": ["v1"]}),
         ("decisions", {"repository": "team/app", "digests": [f"sha256:{'0' * 64}"] * (MAX_DIGESTS + 1)}),
         ("decisions", {"repository": "team/app", "digests": "sha256"}),
-        ("position", {"repository": "team/app"}),
+        ("position", b"[]"),
         ("keep-position", {"repository": "../app"}),
         ("keep-position", {"repository": "team/app", "digest": "v1"}),
     ],

@@ -98,7 +98,7 @@ def test_restoring_changes_nothing_that_is_there(stores: Stores, registry: Regis
 
     assert registry.manifests.find("a", "v1").digest == newer.digest
     assert report.tags_skipped == 1
-    assert "skipped 1 tags" in str(report)
+    assert "skipped 1 tag," in str(report)
 
 
 def test_what_was_deleted_comes_back(stores: Stores, registry: Registry, tmp_path: Path) -> None:
