@@ -173,7 +173,7 @@ def test_a_removal_with_deliveries_is_confirmed(lading: Run, webhooks: Webhooks,
     webhooks.clock.advance(minutes=1)
     webhooks.publish(webhooks.event(1))
     error = lading("remove", "one", status=exit_status.USAGE)
-    assert "Remove webhook one and 1 events that it has not accepted?" in error
+    assert "Remove webhook one and 1 event that it has not accepted?" in error
     assert webhooks.count(Delivery) == 1
     lading("remove", "one", "--yes")
     assert webhooks.count(Delivery) == 0
