@@ -1,21 +1,25 @@
 """Attestations by the gate of pulls: what a real policy and a real signature of an image come to."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 from lading.attester.wake_up import WakeUp
+from lading.registry.content.manifest_format import OCI_INDEX, OCI_MANIFEST
 from lading.registry.registry import Registry
 from lading_storage.protocols import Delete
 from lading_storage.records.core import Key, Manifest
 from tests.attester.attester_server import AttesterServer, serving_attester
+from tests.support import images
 from tests.support.binary_authorization import Attestor, add_attestor, occurrences_of
 from tests.support.fake_iam_world import FakeIamWorld
 from tests.support.indexes import push_index
-from tests.support.policies import policy, set_policies, signed_by
-from tests.support.registry_pushes import push_image
+from tests.support.policies import content_of, policy, set_policies, signed_by
+from tests.support.registry_pushes import push_blob, push_image, push_manifest
 from tests.support.signatures import OTHER, RELEASE, sign, sign_by_tag
 
 
@@ -105,3 +109,76 @@ def test_an_image_that_is_deleted_meanwhile_does_not_pass(registry: Registry, ga
     registry.judge = delete_first  # type: ignore[assignment]
     report = gated.run("prod/*").handle(WakeUp("prod/app", (image,)))
     assert (report.attested, report.reasons) == (0, {f"prod/app@{image}": "it is not in the repository"})
+
+
+DISGUISED: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "a config of another type": lambda image: image | {"config": image["config"] | {"mediaType": "application/vnd.x"}},
+    "layers that are called JSON": lambda image: (
+        image | {"layers": [each | {"mediaType": "application/x+json"} for each in image["layers"]]}
+    ),
+    "an index with a config": lambda image: {
+        "schemaVersion": 2,
+        "mediaType": OCI_INDEX,
+        "manifests": [],
+        "config": image["config"],
+    },
+}
+"""Manifests, made of that of an image, which do not say that they are images."""
+
+
+def index_beside(registry: Registry, signed: Manifest, entry: dict[str, Any]) -> str:
+    """Push an index of a signed image, and of something else; return its digest."""
+    fields = json.loads(images.index([content_of(registry, signed)]))
+    fields["manifests"].append(entry)
+    return push_manifest(registry, "prod/app", json.dumps(fields).encode()).id
+
+
+@pytest.mark.parametrize("made_of", DISGUISED)
+def test_an_index_is_attested_only_if_all_that_a_runtime_may_run_passes(
+    registry: Registry, gated: AttesterServer, made_of: str
+) -> None:
+    """Binary Authorization compares its digest alone, so that it admits what is in it from any other registry."""
+    set_policies(registry, policy(**signed_by(RELEASE)))
+    signed, image = push_image(registry, "prod/app"), push_image(registry, "prod/app")
+    sign(registry, signed)
+    assert attested(gated, signed.id) == 1
+    content = json.dumps(DISGUISED[made_of](json.loads(content_of(registry, image)))).encode()
+    other = push_manifest(registry, "prod/app", content)
+    index = index_beside(registry, signed, images.descriptor(content, OCI_MANIFEST))
+
+    assert attested(gated, index) == 0
+
+    sign(registry, other)
+    assert attested(gated, index) >= 1
+
+
+@pytest.mark.parametrize("fields", [{"mediaType": "application/vnd.x"}, {"size": None}])
+def test_an_index_with_an_entry_that_is_read_in_several_ways_is_not_attested(
+    registry: Registry, gated: AttesterServer, fields: dict[str, Any]
+) -> None:
+    """Some runtimes choose by the platform alone, and neither read the type of an entry nor its size."""
+    set_policies(registry, policy(**signed_by(RELEASE)))
+    signed, image = push_image(registry, "prod/app"), push_image(registry, "prod/app")
+    sign(registry, signed)
+    assert attested(gated, signed.id) == 1
+    content = content_of(registry, image)
+    push_blob(registry, "prod/app", content)
+    entry = images.descriptor(content, OCI_MANIFEST) | fields
+    index = index_beside(registry, signed, {name: each for name, each in entry.items() if each is not None})
+
+    assert attested(gated, index) == 0
+
+
+def test_attestations_of_buildkit_in_an_index_need_no_signature(registry: Registry, gated: AttesterServer) -> None:
+    set_policies(registry, policy(**signed_by(RELEASE)))
+    signed = push_image(registry, "prod/app")
+    sign(registry, signed)
+    assert attested(gated, signed.id) == 1
+    statement = json.dumps({"_type": "https://in-toto.io/Statement/v0.1", "predicate": {}}).encode()
+    for each in (statement, b"{}"):
+        push_blob(registry, "prod/app", each)
+    content = images.signature(statement, "application/vnd.in-toto+json", config=b"{}")
+    push_manifest(registry, "prod/app", content)
+    index = index_beside(registry, signed, images.descriptor(content, OCI_MANIFEST))
+
+    assert attested(gated, index) == 1

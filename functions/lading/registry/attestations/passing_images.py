@@ -1,15 +1,20 @@
 """PassingImages: which images and indexes of a repository pass its policies, for attestations.
 
     digest of an event ─▶ what a signature is of ─┬─▶ image ─▶ judge             passes if no enforced policy denies it
-                                                  └─▶ index ─▶ judge its images  passes if all of these do
+                                                  └─▶ index ─▶ judge its images, and all else that is gated
+                                                                                 passes if all of these do
 
 An attestation outlives the moment in which it is made, so that only what is allowed without a reservation passes: not
 what is exempted for a while, by an exception or by break-glass; not what a policy allows because it cannot be judged;
 and not where no policy is enforced, or none that judges images.
+
+Binary Authorization compares the digest of an index alone, and admits it from any registry. So whatever a runtime might
+run in an index has to pass, also what no runtime would get here since pulls are gated.
 """
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Protocol
 
 from lading.registry.attestations.messages import ImageDecision
@@ -41,6 +46,7 @@ SIGNATURE_TAG: Final = re.compile(r"(sha256|sha512)-([0-9a-f]{64,128})(?:\.[a-z]
 
 NOT_ENFORCED: Final = "no policy is enforced for the repository"
 NO_IMAGE: Final = "it has no image"
+NO_MANIFEST: Final = "it lists something other than manifests, which some runtimes take for an image"
 NOT_THERE: Final = "it is not in the repository"
 
 
@@ -121,20 +127,35 @@ class _Decisions:
         return ImageDecision(digest=digest, passes=not reason, reason=reason)
 
     def _reason_of_index(self, digest: str) -> str:
-        images = list(dict.fromkeys(self._images(digest)))
-        if len(images) > MAX_IMAGES:
+        parts = dict(self._parts(digest))
+        images, others = ([each for each, is_one in parts.items() if is_one is wanted] for wanted in (True, False))
+        if max(len(images), len(others)) > MAX_IMAGES:
             return f"it has more than {MAX_IMAGES} images"
-        reasons = ((each, self._reason(each)) for each in images)
-        return next((f"{each}: {reason}" for each, reason in reasons if reason), "" if images else NO_IMAGE)
+        if not images:
+            return NO_IMAGE
+        reasons = ((each, self._reason_of_part(each)) for each in (digest, *others))
+        judged = ((each, self._reason(each)) for each in images)
+        return next((f"{each}: {reason}" for each, reason in chain(judged, reasons) if reason), "")
 
-    def _images(self, digest: str) -> Iterator[str]:
-        """Yield the images in an index. A manifest that is not there, or was not read, counts as an image."""
+    def _parts(self, digest: str) -> Iterator[tuple[str, bool]]:
+        """Yield each manifest in an index, however deep, and whether it says that it is an image.
+
+        A manifest that is not there, or was not read, counts as one.
+        """
         for part in self._trees.contents_of(digest).manifests:
             record = self._trees.records.get(part.digest)
-            if record is not None and record.media_type in INDEXES:
-                yield from self._images(part.digest)
-            elif part.digest not in self._trees.contents or is_image(self._trees.contents_of(part.digest)):
-                yield part.digest
+            is_index = record is not None and record.media_type in INDEXES
+            is_read = part.digest in self._trees.contents
+            yield part.digest, not is_read or (not is_index and is_image(self._trees.contents_of(part.digest)))
+            if is_index:
+                yield from self._parts(part.digest)
+
+    def _reason_of_part(self, digest: str) -> str:
+        """Return why an index, or what does not say that it is an image, does not pass, or ""."""
+        if self._trees.records[digest].media_type in INDEXES and self._trees.contents_of(digest).layers:
+            return NO_MANIFEST
+        is_gated = bool(self._judge(self._repository, digest))
+        return self._reason(digest) if is_gated else ""
 
     def _reason(self, digest: str) -> str:
         """Return why an image does not pass, or ""."""

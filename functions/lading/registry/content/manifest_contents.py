@@ -83,7 +83,8 @@ def _descriptors(values: Any) -> Iterator[Descriptor]:
     for value in _list(values):
         if not isinstance(value, dict):
             continue
-        digest, media_type, size = (value.get(name) for name in ("digest", "mediaType", "size"))
+        # A put takes a descriptor without a size as well, which some runtimes do not need.
+        digest, media_type, size = value.get("digest"), value.get("mediaType"), value.get("size", 0)
         if isinstance(digest, str) and isinstance(size, int):
             platform = texts(value.get("annotations")).get(ATTESTATION) or platform_of(value.get("platform"))
             yield Descriptor(digest, media_type.lower() if isinstance(media_type, str) else "", size, platform)
