@@ -1,18 +1,21 @@
 """Bundles and layers of cosign that are nearly signatures: each is refused, with the reason."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 
+from lading.signatures import public_keys
 from lading.signatures.cosign_bundle import PREDICATE
 from lading.signatures.cosign_legacy import ANNOTATION, TYPE
 from lading.signatures.dsse import PAYLOAD_TYPE, pre_authentication
-from lading.signatures.public_keys import KeyInvalid, PublicKey, is_valid, load_key
+from lading.signatures.public_keys import KeyInvalid, Message, PublicKey, is_valid, load_key
 from lading.signatures.signature import BUNDLE, MAX_SIGNATURE, SIMPLE_SIGNING, Anchors, Candidate, TrustedRoot
 from lading.signatures.verify import verify
 from tests.signatures.authorities import ec_key, rsa_key
@@ -230,7 +233,25 @@ PRIVATE = ed25519.Ed25519PrivateKey.generate()
     ],
 )
 def test_the_hash_is_one_that_fits_the_key(key: PublicKey, signature: bytes, expected: bool) -> None:
-    assert is_valid(key, signature, b"x") is expected
+    assert is_valid(key, signature, Message(b"x")) is expected
+
+
+def test_a_message_is_hashed_once_for_all_keys_and_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+
+    def new(name: str, content: bytes) -> Any:
+        names.append(name)
+        return hashlib.new(name, content)
+
+    monkeypatch.setattr(public_keys, "hashlib", SimpleNamespace(new=new))
+    message = Message(b"x")
+    curves = (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1())
+    keys: list[PublicKey] = [*(ec.generate_private_key(each).public_key() for each in curves)]
+    for key in (*keys, rsa_key(2048).public_key()):
+        for signature in (b"", b"x" * 70, ec_key("k").sign(b"x", ec.ECDSA(hashes.SHA256()))):
+            assert not is_valid(key, signature, message)
+
+    assert sorted(names) == ["sha256", "sha384", "sha512"]
 
 
 def test_the_signature_of_a_hash_is_verified_as_the_standard_has_it() -> None:
@@ -242,8 +263,8 @@ def test_the_signature_of_a_hash_is_verified_as_the_standard_has_it() -> None:
     )
     key = ed25519.Ed25519PublicKey.from_public_bytes(public)
 
-    assert is_valid(key, signature, b"abc")
-    assert not is_valid(key, signature, b"abd")
+    assert is_valid(key, signature, Message(b"abc"))
+    assert not is_valid(key, signature, Message(b"abd"))
 
 
 def test_keys_of_weak_curves_are_refused() -> None:

@@ -10,7 +10,7 @@ https://github.com/sigstore/protobuf-specs, cosign's specs/BUNDLE_SPEC.md and pk
 from typing import Any, Final
 
 from lading.signatures.dsse import PAYLOAD_TYPE, STATEMENTS, pre_authentication
-from lading.signatures.public_keys import is_valid
+from lading.signatures.public_keys import Message, is_valid
 from lading.signatures.signature import BUNDLE, Anchors, NotVerified, Signature
 from lading.signatures.strict_json import decode_base64, parse_object
 
@@ -66,8 +66,9 @@ def signer_of(anchors: Anchors, signature: bytes, signed: bytes) -> str:
     """Return the fingerprint of the key that made a signature. Raises NotVerified."""
     if not anchors.keys:
         raise NotVerified("a key signed it, and no policy trusts keys")
+    message = Message(signed)
     for fingerprint, key in anchors.keys.items():
-        if is_valid(key, signature, signed):
+        if is_valid(key, signature, message):
             return fingerprint
     raise NotVerified("no key of a policy signed it")
 

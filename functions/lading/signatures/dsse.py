@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lading.signatures.public_keys import PublicKey, is_valid
+from lading.signatures.public_keys import Message, PublicKey, is_valid
 from lading.signatures.signature import NotVerified
 
 MAX_ENVELOPE: Final = 8 * 1024 * 1024
@@ -77,7 +77,7 @@ def _payload(envelope: Mapping[str, Any], keys: Mapping[str, PublicKey]) -> tupl
     if envelope["payloadType"] != PAYLOAD_TYPE:
         raise NotVerified("its payload is not a statement of in-toto")
     payload = _decoded(envelope["payload"])
-    signed = pre_authentication(PAYLOAD_TYPE, payload)
+    signed = Message(pre_authentication(PAYLOAD_TYPE, payload))
     signatures: Sequence[Mapping[str, Any]] = envelope["signatures"][:MAX_SIGNATURES]
     for signature in signatures:
         for name, key in keys.items():

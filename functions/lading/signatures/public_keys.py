@@ -1,12 +1,13 @@
 """Public keys that sign: ECDSA, Ed25519 and RSA."""
 
+import hashlib
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 MIN_RSA: Final = 2048
@@ -39,30 +40,47 @@ def load_key(pem: bytes) -> PublicKey:
 
 def fingerprint(key: PublicKey) -> str:
     """Return the digest of a key's SubjectPublicKeyInfo as DER, as sha256:…."""
-    return f"sha256:{sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()}"
+    return f"sha256:{hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()}"
 
 
-def is_valid(key: PublicKey, signature: bytes, signed: bytes) -> bool:
+class Message:
+    """Bytes that may be signed: up to 8 MiB, hashed once for all keys and signatures, which may be several hundred."""
+
+    def __init__(self, content: bytes) -> None:
+        """Hash nothing yet."""
+        self.content = content
+        self._digests = dict[str, bytes]()
+
+    def digest(self, algorithm: hashes.HashAlgorithm) -> bytes:
+        """Return the digest."""
+        if algorithm.name not in self._digests:
+            self._digests[algorithm.name] = hashlib.new(algorithm.name, self.content).digest()
+        return self._digests[algorithm.name]
+
+
+def is_valid(key: PublicKey, signature: bytes, message: Message) -> bool:
     """Return whether a key made a signature.
 
     cosign 1 and 2 sign with SHA-256, whatever the curve; cosign 3 and others with the curve's hash. With Ed25519,
     cosign 3 signs a hash (Ed25519ph, RFC 8032), others the whole.
     """
-    match key:
-        case ec.EllipticCurvePublicKey():
-            schemes: Sequence[tuple[Any, ...]] = [(ec.ECDSA(each()),) for each in _hashes_of(key)]
-        case rsa.RSAPublicKey():
-            sha = hashes.SHA256()
-            schemes = [(padding.PKCS1v15(), sha), (padding.PSS(padding.MGF1(sha), padding.PSS.AUTO), sha)]
-        case _:
-            schemes = [()]
-    for scheme in schemes:
-        try:
-            key.verify(signature, signed, *scheme)
-        except InvalidSignature:
-            continue
-        return True
-    return isinstance(key, ed25519.Ed25519PublicKey) and _is_valid_prehashed(key, signature, signed)
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return _is_valid(key, signature, message.content) or _is_valid_prehashed(key, signature, message.content)
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return any(
+            _is_valid(key, signature, message.digest(each), ec.ECDSA(Prehashed(each))) for each in _hashes_of(key)
+        )
+    sha = hashes.SHA256()
+    schemes = (padding.PKCS1v15(), padding.PSS(padding.MGF1(sha), padding.PSS.AUTO))
+    return any(_is_valid(key, signature, message.digest(sha), each, Prehashed(sha)) for each in schemes)
+
+
+def _is_valid(key: Any, signature: bytes, signed: bytes, *scheme: Any) -> bool:
+    try:
+        key.verify(signature, signed, *scheme)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _is_valid_prehashed(key: ed25519.Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:
@@ -80,8 +98,8 @@ def _is_valid_prehashed(key: ed25519.Ed25519PublicKey, signature: bytes, signed:
         return False
 
 
-def _hashes_of(key: ec.EllipticCurvePublicKey) -> Sequence[type[hashes.HashAlgorithm]]:
+def _hashes_of(key: ec.EllipticCurvePublicKey) -> Sequence[hashes.HashAlgorithm]:
     """Return the hashes that a key signs with: that of its curve, and SHA-256."""
     if key.curve.key_size > 384:
-        return (hashes.SHA512, hashes.SHA256)
-    return (hashes.SHA384, hashes.SHA256) if key.curve.key_size > 256 else (hashes.SHA256,)
+        return hashes.SHA512(), hashes.SHA256()
+    return (hashes.SHA384(), hashes.SHA256()) if key.curve.key_size > 256 else (hashes.SHA256(),)
