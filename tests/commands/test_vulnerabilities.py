@@ -94,6 +94,11 @@ def test_scores_and_a_catalog_have_names_of_their_own(
     assert failed == "", "the reason is in the row"
 
 
+def test_without_data_the_status_says_so(registry: Registry, lading: Run) -> None:
+    assert lading("vulnerabilities", "status") == "there is no vulnerability data, and no image needs any yet\n"
+    assert lading("vulnerabilities", "status", "--json") == ""
+
+
 def test_a_folder_without_data_is_an_error(registry: Registry, tmp_path: Path, lading: Run) -> None:
     assert "has no data" in lading("vulnerabilities", "import", str(tmp_path), status=1)
     assert "is no folder" in lading("vulnerabilities", "import", str(tmp_path / "absent"), status=1)
@@ -153,7 +158,7 @@ def test_without_the_extra_its_installation_is_named(
     monkeypatch.setitem(sys.modules, "cvss", None)
 
     assert "pip install 'lading-registry[scan]'" in lading("vulnerabilities", "update", status=1)
-    assert lading("vulnerabilities", "status") == ""
+    assert "no vulnerability data" in lading("vulnerabilities", "status"), "which needs no extra"
 
 
 def test_the_packages_that_are_looked_for_are_those_of_the_extra() -> None:

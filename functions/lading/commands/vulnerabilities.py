@@ -148,7 +148,8 @@ def _import(parsed: argparse.Namespace, settings: Settings) -> int:
 def _status(parsed: argparse.Namespace, settings: Settings) -> None:
     opened = registry(settings, writes=False)
     artifacts = opened.scans.vulnerability_data(settings.vulnerability_repository)
-    records = artifacts.records()
+    if not (records := artifacts.records()):
+        Printer.of(parsed).note("there is no vulnerability data, and no image needs any yet")
     current = artifacts.current([each.id for each in records])
     digests = [current[each.id].digest if each.id in current else "" for each in records]
     Printer.of(parsed).table(DATA_COLUMNS, map(DataRow.of, records, digests))
