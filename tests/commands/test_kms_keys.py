@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from google.auth.exceptions import DefaultCredentialsError
 from requests import Session
 
 from lading import cli
@@ -127,3 +128,18 @@ def test_without_the_packages_it_says_which_extra_is_needed(monkeypatch: pytest.
     monkeypatch.setattr(kms_keys, "_fetched", missing)
     with pytest.raises(PolicyError, match="extra cloud"):
         public_key(URI)
+
+
+def test_who_has_no_credentials_is_told_so_at_once(kms: FakeIamWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    def session() -> Session:
+        opened.append(1)
+        raise DefaultCredentialsError
+
+    monkeypatch.setattr(google_api, "_own_session", session)
+
+    with pytest.raises(PolicyError, match="there are no credentials of Google"):
+        public_key(URI)
+
+    assert opened == [1]

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import requests
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 
 SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 
@@ -29,6 +29,9 @@ MAX_DELAY: Final = 20.0
 """Maximum of seconds that a Retry-After is waited for."""
 
 BUSY: Final = frozenset({429, 500, 502, 503, 504})
+NO_CREDENTIALS: Final = (
+    "there are no credentials of Google; on a machine of yours: gcloud auth application-default login"
+)
 MAX_MESSAGE: Final = 500
 """Characters of a message of Google's that are kept."""
 
@@ -95,6 +98,8 @@ class GoogleApi:
                 if response.status_code not in BUSY:
                     return _checked(response, permissions)
                 reason, wait = f"status {response.status_code}", _retry_after(response)
+            except DefaultCredentialsError:
+                raise GoogleUnavailable(f"{method} {url}: {NO_CREDENTIALS}") from None
             except (requests.RequestException, GoogleAuthError) as error:
                 reason = type(error).__name__  # the text may quote a token
             if delay is not None:

@@ -99,7 +99,7 @@ def _check(exception: OpenedException, now: datetime) -> None:
     elif len(exception.by) > MAX_PRINCIPAL or not exception.by:
         reason = "an exception needs a principal"
     elif exception.until <= now or exception.until - now > MAX_DURATION + MAX_CLOCK_SKEW:
-        reason = f"an exception lasts {int(MAX_DURATION.total_seconds()) // 3600} hours at most"
+        reason = f"an exception ends later than now, and within {int(MAX_DURATION.total_seconds()) // 3600} hours"
     else:
         return
     raise RegistryError(REQUEST_INVALID, {"reason": reason})
