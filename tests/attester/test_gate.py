@@ -182,3 +182,22 @@ def test_attestations_of_buildkit_in_an_index_need_no_signature(registry: Regist
     index = index_beside(registry, signed, images.descriptor(content, OCI_MANIFEST))
 
     assert attested(gated, index) == 1
+
+
+def test_an_index_that_is_deleted_meanwhile_does_not_pass(registry: Registry, gated: AttesterServer) -> None:
+    """Its images are judged, and it is gone when it is asked whether it is gated itself."""
+    set_policies(registry, policy(image={"maxAge": "90d"}))
+    image = push_image(registry, "prod/app")
+    index = push_manifest(registry, "prod/app", images.index([content_of(registry, image)]))
+    judge = registry.judge
+
+    def delete_then(repository: str, digest: str) -> object:
+        key = Key(Manifest, digest, repository)
+        if digest == index.id and (record := registry.metadata.read([key])[key]):
+            registry.metadata.commit([Delete(record)])
+        return judge(repository, digest)
+
+    registry.judge = delete_then  # type: ignore[assignment]
+    report = gated.run("prod/*").handle(WakeUp("prod/app", (index.id,)))
+    reason = f"{index.id}: it is not in the repository"
+    assert (report.attested, report.reasons) == (1, {f"prod/app@{index.id}": reason})

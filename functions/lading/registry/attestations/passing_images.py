@@ -154,24 +154,31 @@ class _Decisions:
         """Return why an index, or what does not say that it is an image, does not pass, or ""."""
         if self._trees.records[digest].media_type in INDEXES and self._trees.contents_of(digest).layers:
             return NO_MANIFEST
-        is_gated = bool(self._judge(self._repository, digest))
-        return self._reason(digest) if is_gated else ""
+        decisions = self._decisions(digest)
+        return "" if decisions is not None and not decisions else _reason_of(decisions)
 
     def _reason(self, digest: str) -> str:
         """Return why an image does not pass, or ""."""
         if digest not in self._reasons:
-            self._reasons[digest] = self._judged(digest) if digest in self._trees.contents else NOT_THERE
+            self._reasons[digest] = _reason_of(self._decisions(digest)) if digest in self._trees.contents else NOT_THERE
         return self._reasons[digest]
 
-    def _judged(self, digest: str) -> str:
+    def _decisions(self, digest: str) -> "Sequence[tuple[Policy, Decision]] | None":
+        """Return the decisions about a manifest, none if it is not gated, or None if it was deleted meanwhile."""
         try:
-            decisions = self._judge(self._repository, digest)
+            return self._judge(self._repository, digest)
         except RegistryError as error:
             if error.descriptor is not MANIFEST_UNKNOWN:
                 raise
-            return NOT_THERE
-        enforced = [decision for policy, decision in decisions if policy.enforces and policy.judges_images]
-        return next((reason for each in enforced if (reason := _reservation(each))), "" if enforced else NOT_ENFORCED)
+            return None
+
+
+def _reason_of(decisions: "Sequence[tuple[Policy, Decision]] | None") -> str:
+    """Return why what was judged does not pass, or ""."""
+    if decisions is None:
+        return NOT_THERE
+    enforced = [decision for policy, decision in decisions if policy.enforces and policy.judges_images]
+    return next((reason for each in enforced if (reason := _reservation(each))), "" if enforced else NOT_ENFORCED)
 
 
 def _reservation(decision: "Decision") -> str:
