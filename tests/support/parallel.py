@@ -1,4 +1,4 @@
-"""Three processes share the tests of a folder (pytest-xdist); tests/conftest.py registers the hooks of this module.
+"""Four processes share the tests of a folder (pytest-xdist); tests/conftest.py registers the hooks of this module.
 
 A file runs in one process, so that its module fixtures are set up once, and so does each of SHARED_FOLDERS. No test
 depends on being alone on the machine: what they measure are counts, and a process's own memory and CPU time.
@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import pytest
 
-WORKERS: Final = 3
-"""One more than CI has cores: four tenths of the time of a process its tests wait, for disks, servers and timeouts."""
+WORKERS: Final = 4
+"""Twice CI's cores: four tenths of the time of a process its tests wait, for disks, servers and timeouts."""
 
 SHARED_FOLDERS: Final = ("tests/on_premises", "tests/terraform/lifecycle", "tests/cloud", "tests/clients", "tests")
 """Folders whose tests share fixtures that are expensive, or write to the checkout; what takes longest is first."""
