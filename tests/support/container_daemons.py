@@ -115,11 +115,12 @@ def buildkitd(folder: Path, host: str) -> Iterator[list[str]]:
     if os.geteuid() != 0:
         skip_or_fail("buildkitd needs root")
     (folder / "buildkitd.toml").write_text(f'[registry."{host}"]\nhttp = true\ninsecure = true\n')
-    address = f"unix://{folder}/sock"
-    places = ["--config=buildkitd.toml", f"--root={folder}/root", f"--addr={address}"]
     worker = ["--oci-worker-snapshotter=native", "--oci-worker-net=host", "--containerd-worker=false"]
-    with _running([daemon, *places, *worker], folder, b"running server on", PROCESS_TIMEOUT):
-        yield [client, "--addr", address]
+    with _socket_folder() as sockets:
+        address = f"unix://{sockets}/sock"
+        places = ["--config=buildkitd.toml", f"--root={folder}/root", f"--addr={address}"]
+        with _running([daemon, *places, *worker], folder, b"running server on", PROCESS_TIMEOUT):
+            yield [client, "--addr", address]
 
 
 @contextlib.contextmanager
