@@ -58,6 +58,12 @@ def test_an_image_in_another_repository_is_not_vouched_for(registry: Registry, i
     assert refused_pull(registry, image.digest, repository="prod/other") != ""
 
 
+def seven_indexes_of(registry: Registry, image: Manifest) -> list[Manifest]:
+    """Push seven indexes that contain an image; return them in the order in which they are searched."""
+    contents = [images.index([content_of(registry, image)], annotations={"n": str(each)}) for each in range(7)]
+    return sorted((push_manifest(registry, REPOSITORY, each) for each in contents), key=lambda each: each.digest)
+
+
 @pytest.mark.parametrize("trust", ["verified", "stale", "none", "none, of a standby"])
 def test_an_index_that_is_signed_vouches_however_many_others_there_are(
     registry: Registry, image: Manifest, monkeypatch: pytest.MonkeyPatch, trust: str
@@ -66,8 +72,7 @@ def test_an_index_that_is_signed_vouches_however_many_others_there_are(
     monkeypatch.setattr(indexes_above, "PAGE_SIZE", 2)
     monkeypatch.setattr(indexes_above, "MAX_VERIFIED", 2)
     set_policies(registry, policy(**signed_by()))
-    contents = [images.index([content_of(registry, image)], annotations={"n": str(each)}) for each in range(7)]
-    signed = max((push_manifest(registry, REPOSITORY, each) for each in contents), key=lambda each: each.digest)
+    signed = seven_indexes_of(registry, image)[-1]
     signature = sign(registry, signed)
     if trust == "verified":
         for act in registry.push.after:
@@ -92,8 +97,7 @@ def test_after_a_change_of_keys_an_index_that_was_signed_is_verified_first(
     """Anybody who may push can sign other indexes of the image with a key of his own."""
     monkeypatch.setattr(indexes_above, "MAX_VERIFIED", 2)
     set_policies(registry, policy(**signed_by()))
-    contents = [images.index([content_of(registry, image)], annotations={"n": str(each)}) for each in range(7)]
-    *others, signed = sorted((push_manifest(registry, REPOSITORY, each) for each in contents), key=lambda each: each.id)
+    *others, signed = seven_indexes_of(registry, image)
     for each in (*others, signed):
         signature = sign(registry, each, RELEASE if each is signed else FORGER)
         for act in registry.push.after:
@@ -111,8 +115,7 @@ def test_more_indexes_than_a_decision_searches_delay_it(
     monkeypatch.setattr(indexes_above, "PAGE_SIZE", 1)
     monkeypatch.setattr(indexes_above, "MAX_INDEXES", 2)
     set_policies(registry, policy(**signed_by()))
-    contents = [images.index([content_of(registry, image)], annotations={"n": str(each)}) for each in range(7)]
-    last = max((push_manifest(registry, REPOSITORY, each) for each in contents), key=lambda each: each.digest)
+    last = seven_indexes_of(registry, image)[-1]
     if is_signed:
         sign(registry, last)
 
