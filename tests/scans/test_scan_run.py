@@ -40,11 +40,6 @@ def layers() -> FakeLayers:
     )
 
 
-@pytest.fixture
-def data(databases_of: MakeDatabases) -> FakeData:
-    return FakeData(databases_of(vulnerable("GHSA-1", "npm", "left-pad", "1.1.0")))
-
-
 def test_an_image_is_scanned_from_its_layers_to_its_documents(
     registry: Registry, clock: FakeClock, layers: FakeLayers, data: FakeData
 ) -> None:

@@ -14,18 +14,12 @@ from tests.scans.scan_runs import FakeData, FakeLayers, image_of, npm, run
 from tests.scans.scan_steps import A, facts_of, manifest_with
 from tests.support import images
 from tests.support.fake_clock import FakeClock
-from tests.support.osv_dumps import MakeDatabases, vulnerable
 from tests.support.registry_pushes import push_blob, push_manifest
 
 
 @pytest.fixture
 def layers() -> FakeLayers:
     return FakeLayers({b"base": npm("left-pad", "1.0.0"), b"app": npm("express", "4.0.0")})
-
-
-@pytest.fixture
-def data(databases_of: MakeDatabases) -> FakeData:
-    return FakeData(databases_of(vulnerable("GHSA-1", "npm", "left-pad", "1.1.0")))
 
 
 def test_a_layer_whose_process_was_killed_is_read_again(

@@ -19,7 +19,6 @@ from lading_storage.stores import Stores
 from tests.scans.scan_runs import FakeData, FakeLayers, image_of, npm, run
 from tests.scans.scan_steps import A, claim_all, facts_of, only_claim, pushed, referrers, result_of, scan
 from tests.support.fake_clock import FakeClock
-from tests.support.osv_dumps import MakeDatabases, vulnerable
 from tests.support.registry_pushes import push_manifest
 from tests.support.store_hooks import RecordedMetadata
 from tests.support.vex_documents import (
@@ -50,11 +49,6 @@ def registry(stores: Stores, clock: FakeClock, tmp_path: Path) -> Registry:
 @pytest.fixture
 def layers() -> FakeLayers:
     return FakeLayers({b"base": npm("left-pad", "1.0.0")})
-
-
-@pytest.fixture
-def data(databases_of: MakeDatabases) -> FakeData:
-    return FakeData(databases_of(vulnerable("GHSA-1", "npm", "left-pad", "1.1.0")))
 
 
 def signed(image: Manifest, **fields: Any) -> dict[str, Any]:
